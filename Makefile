@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Verbs for people. Kbuild has what the kernel's build system reads.
+#
+#   make                    everything, for the running kernel if its headers
+#                           are here, else for the lab's
+#   make modules KDIR=DIR   the module for another kernel
+#   make help               the other verbs
+
+.SUFFIXES:
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+PREFIX ?= /usr/local
+SBINDIR ?= $(PREFIX)/sbin
+
+CC := gcc
+INSTALL ?= install
+PKG_CONFIG ?= pkg-config
+CFLAGS ?= -O2 -g
+
+# What the code needs and what it is held to, whatever CFLAGS are.
+cflags := -std=gnu11 -D_GNU_SOURCE -pthread -Iinclude
+cflags += -Wall -Wextra -Wshadow -Wstrict-prototypes -Wconversion
+cflags += $(if $(filter 1,$(WERROR)),-Werror)
+
+all: daemon tools modules-if-any ## build the daemon, the tool and the module
+
+# ---- the module ----------------------------------------------------------
+
+# A kernel's headers, as a shell word list: KDIR if given, else the running
+# kernel's, else the lab's, which scripts/setup fetches into its cache.
+running := /lib/modules/$(shell uname -r)/build
+find-kdir = kdir='$(KDIR)'; \
+	if [ -z "$$kdir" ] && [ -e $(running)/Makefile ]; then kdir=$(running); fi; \
+	if [ -z "$$kdir" ]; then \
+		echo "no kernel headers in $(running): building for the lab's kernel"; \
+		kdir=$$(scripts/setup kdir) || kdir=; \
+	fi
+
+# What `uname -r` says where this tree's modules load; kernel.release may say less.
+release = $$(sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' "$$kdir/include/generated/utsrelease.h")
+
+# A kernel built with BTF wants pahole for each module; modules run without.
+# kbuild would stop, so leave BTF out where pahole is missing.
+kbuild = $(MAKE) --no-print-directory -C "$$kdir" M='$(CURDIR)' \
+	$(if $(shell command -v pahole),,CONFIG_DEBUG_INFO_BTF_MODULES=)
+
+no-kdir = { echo "make: no kernel headers. Get them with one of"; \
+	echo "  apt-get install linux-headers-$$(uname -r)   for the running kernel"; \
+	echo "  scripts/setup kdir                           for the lab's kernel (no root needed)"; \
+	echo "or name a tree: make modules KDIR=/path/to/linux"; } >&2
+
+modules: ## the module alone; KDIR=DIR names another kernel's build tree
+	@$(find-kdir); \
+	if [ -z "$$kdir" ]; then $(no-kdir); exit 1; fi; \
+	echo "infiniswap.ko for $(release) ($$kdir)"; \
+	$(kbuild) modules
+
+# For `all`: userspace is worth having on a machine that has no kernel headers.
+modules-if-any: daemon tools
+	@$(find-kdir); \
+	if [ -z "$$kdir" ]; then $(no-kdir); echo "infiniswap.ko was not built" >&2; exit 0; fi; \
+	$(MAKE) --no-print-directory modules KDIR="$$kdir"
+
+# ---- userspace -----------------------------------------------------------
+
+# $(call packages,FLAG,LIBRARIES): what pkg-config says, or stop and name what to install.
+packages = $(shell $(PKG_CONFIG) $(1) $(2))$(if $(filter-out 0,$(.SHELLSTATUS)),$(error \
+	$(PKG_CONFIG) does not find all of: $(2). Install them with: scripts/setup packages build))
+
+daemon-libs := libibverbs librdmacm liburing inih
+tools-libs := json-c smartcols
+guest-libs := libibverbs librdmacm
+
+daemon-objs := $(patsubst %.c,build/%.o,$(wildcard daemon/*.c))
+tools-objs := $(patsubst %.c,build/%.o,$(wildcard tools/*.c))
+daemon_test-objs := $(patsubst %.c,build/%.o,$(wildcard tests/daemon/*.c))
+e2e-programs := $(patsubst tests/e2e/%.c,build/tests/guest/%,$(wildcard tests/e2e/*.c))
+
+daemon: build/infiniswapd ## infiniswapd, in build/
+tools: build/infiniswapctl ## infiniswapctl, in build/
+
+build/infiniswapd: $(daemon-objs)
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(call packages,--libs,$(daemon-libs))
+
+build/infiniswapctl: $(tools-objs)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(call packages,--libs,$(tools-libs))
+
+# Programs that tests run inside the lab's guests.
+guest-programs: $(e2e-programs) $(if $(daemon_test-objs),build/tests/guest/daemon_test)
+
+build/tests/guest/daemon_test: $(daemon_test-objs)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(call packages,--libs,$(guest-libs))
+
+build/tests/guest/%: build/tests/e2e/%.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $<
+
+$(daemon-objs) $(tools-objs): build/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(cflags) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+build/tests/%.o: tests/%.c
+	@mkdir -p $(@D)
+	$(CC) $(cflags) -Itests/lib $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# ---- tests ---------------------------------------------------------------
+
+unit-tests := $(patsubst tests/%.c,build/tests/%,$(wildcard tests/unit/*_test.c))
+
+# kselftest's headers and runner: of a kernel tree if KSELFTEST names one's
+# tools/testing/selftests, else out of Debian's linux-source, fetched once.
+KSELFTEST ?= build/selftests
+selftests := kselftest_harness.h kselftest.h lib.mk run_kselftest.sh \
+	kselftest/runner.sh kselftest/prefix.pl kselftest/module.sh
+
+build/selftests:
+	@mkdir -p build
+	linux=$$(scripts/setup linux-source-file $(addprefix \
+		tools/testing/selftests/,$(selftests))) && \
+		ln -sfn "$$linux/tools/testing/selftests" $@
+
+# The harness is a system header here: it is not held to our warnings.
+$(unit-tests): build/tests/unit/%: tests/unit/%.c | $(KSELFTEST)
+	@mkdir -p $(@D)
+	$(CC) $(cflags) -isystem $(KSELFTEST) $(CFLAGS) -MMD -MP \
+		-fsanitize=address,undefined -fno-sanitize-recover=all -o $@ $< -lm
+
+unit-programs: $(unit-tests)
+
+unit: unit-programs ## unit tests, under ASan and UBSan
+	@scripts/check --no-build 'unit/*'
+
+style: ## form, layers, shell scripts
+	@scripts/style
+
+test: daemon tools guest-programs unit-programs ## build, unit tests and style: no root, < 2 minutes
+	@scripts/check --quick --no-build
+
+check: ## everything, in the lab: scripts/check
+	@scripts/check
+
+demo: ## redis on remote memory: scripts/demo
+	@scripts/demo
+
+# ---- install, clean, help ------------------------------------------------
+
+install: install-programs install-modules ## programs and module; DESTDIR=, PREFIX=, KDIR=
+
+install-programs: daemon tools
+	$(INSTALL) -d $(DESTDIR)$(SBINDIR)
+	$(INSTALL) build/infiniswapd build/infiniswapctl $(DESTDIR)$(SBINDIR)
+
+# A module for the lab's kernel is of no use here, so its headers do not count.
+install-modules:
+	@kdir='$(or $(KDIR),$(wildcard $(running)))'; \
+	if [ -z "$$kdir" ]; then $(no-kdir); exit 1; fi; \
+	$(MAKE) --no-print-directory modules KDIR="$$kdir" && \
+	$(kbuild) $(if $(DESTDIR),INSTALL_MOD_PATH='$(DESTDIR)') modules_install && \
+	$(if $(DESTDIR),: depmod is for the machine that gets the files,depmod "$(release)")
+
+clean: ## remove what was built, not what scripts/setup fetched
+	rm -rf build infiniswap.ko infiniswap.o infiniswap.mod infiniswap.mod.c \
+		infiniswap.mod.o .infiniswap.*.cmd .Module.symvers.cmd \
+		.modules.order.cmd Module.symvers modules.order .module-common.o \
+		..module-common.o.cmd
+	rm -f kmod/*.o kmod/*.mod kmod/.*.cmd
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12 | sed 's/^/  make /'
+
+.PHONY: all modules modules-if-any daemon tools guest-programs unit-programs \
+	unit style test check demo install install-programs install-modules \
+	clean help
+
+-include $(shell find build -name '*.d' 2>/dev/null)

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The control connection's ring. Each receive is one slot, with room for the
+ * answer; a slot is received into again only when its answer is out. So there
+ * is always room to answer, and a client that asks without end waits for
+ * itself. News have a few slots of their own.
+ */
+#ifndef DAEMON_CTRL_H
+#define DAEMON_CTRL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <infiniswap/wire.h>
+
+struct session;
+struct ctrl;
+
+#define CTRL_RECVS	ISW_CTRL_RECVS
+#define CTRL_NEWS	4
+#define CTRL_SENDS	(CTRL_RECVS + CTRL_NEWS)
+
+struct ctrl *ctrl_create(struct session *s);
+void ctrl_destroy(struct ctrl *ctrl);
+/* Post all receives; the queue pair is there but not connected. -errno */
+int ctrl_start(struct session *s);
+/* Take what has completed. */
+void ctrl_poll(struct session *s);
+
+/*
+ * The message to send in answer to slot @slot: zeroed, with header. Fill in
+ * the rest and call ctrl_send().
+ */
+void *ctrl_answer(struct session *s, unsigned int slot, uint16_t type);
+void ctrl_send(struct session *s, unsigned int slot);
+/* No answer to what came in @slot. */
+void ctrl_ignore(struct session *s, unsigned int slot);
+
+/* The same for news; NULL when too much of it is under way. */
+void *ctrl_news(struct session *s, uint16_t type, unsigned int *slot);
+
+/* The type of the request in @slot, 0 when it is none or is answered. */
+uint16_t ctrl_waiting(const struct session *s, unsigned int slot);
+uint32_t ctrl_list_from(const struct session *s, unsigned int slot);
+void ctrl_set_waiting(struct session *s, unsigned int slot,
+		      const struct isw_msg *m);
+
+#endif

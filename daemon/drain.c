@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Drain on SIGTERM or SIGINT. */
+#include <inttypes.h>
+#include <stdint.h>
+
+#include "drain.h"
+#include "grant.h"
+#include "log.h"
+#include "loop.h"
+#include "msg.h"
+#include "notify.h"
+#include "options.h"
+#include "pool.h"
+#include "util.h"
+
+static bool active;
+static uint64_t deadline;
+
+bool drain_active(void)
+{
+	return active;
+}
+
+void drain_start(const char *why)
+{
+	if (active) {
+		log_warn("%s again: end now, %u grants out", why, grant_count());
+		loop_stop();
+		return;
+	}
+	active = true;
+	deadline = now_ms() + opt->drain_timeout_ms;
+	notify_send("STOPPING=1");
+	if (grant_count())
+		log_info("%s: draining, %u grants out, waiting %" PRIu64
+			 " s at most", why, grant_count(),
+			 opt->drain_timeout_ms / 1000);
+	else
+		log_info("%s: no grants out", why);
+	pool_exit();
+	msg_status_all();
+}
+
+void drain_check(void)
+{
+	if (!active)
+		return;
+	if (grant_count() && now_ms() < deadline)
+		return;
+	if (grant_count())
+		log_warn("drain timed out, %u grants end with the daemon",
+			 grant_count());
+	loop_stop();
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The end: clients are asked to give back, and waited for. */
+#ifndef DAEMON_DRAIN_H
+#define DAEMON_DRAIN_H
+
+#include <stdbool.h>
+
+/* The second call ends the daemon at once. */
+void drain_start(const char *why);
+bool drain_active(void);
+/* Ends the daemon when no grant is left, or time is up. */
+void drain_check(void);
+
+#endif

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Grants. Each has at most one job under way; what is asked of it meanwhile is
+ * noted (doomed, again) and done when the job ends:
+ *
+ *	FREE -> MAKING -> LIVE -> FREEING -> FREE
+ *	                  LIVE -> RENEWING -> LIVE
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "grant.h"
+#include "log.h"
+#include "msg.h"
+#include "options.h"
+#include "pool.h"
+#include "session.h"
+#include "util.h"
+
+#define GRANTS_LIMIT	65536u
+#define NO_GRANT	UINT32_MAX
+
+static struct grant *grants;
+static uint32_t grants_size;
+static uint32_t first_free;
+static uint32_t used;
+static uint64_t used_bytes;
+
+static void grant_job_done(struct region *r);
+
+uint64_t grant_bytes(void)
+{
+	return used_bytes;
+}
+
+uint32_t grant_count(void)
+{
+	return used;
+}
+
+int grants_init(void)
+{
+	uint64_t most = opt->memory >> ISW_SLAB_SHIFT_MIN;
+	uint32_t i;
+
+	grants_size = most < GRANTS_LIMIT ? (uint32_t)most : GRANTS_LIMIT;
+	grants = calloc(grants_size, sizeof(*grants));
+	if (!grants) {
+		log_error("no memory for a table of %u grants", grants_size);
+		return -ENOMEM;
+	}
+	for (i = 0; i < grants_size; i++) {
+		grants[i].index = i;
+		grants[i].next_free = i + 1 < grants_size ? i + 1 : NO_GRANT;
+	}
+	return 0;
+}
+
+void grants_exit(void)
+{
+	free(grants);
+}
+
+/* ---- places in the table ------------------------------------------------ */
+
+static struct grant *place_get(struct client *client, uint64_t length)
+{
+	struct grant *g = &grants[first_free];
+
+	first_free = g->next_free;
+	g->generation++;
+	g->doomed = false;
+	g->again = false;
+	g->client = client;
+	used++;
+	used_bytes += length;
+	client->grants++;
+	client->bytes += length;
+	return g;
+}
+
+static void place_put(struct grant *g, uint64_t length)
+{
+	g->state = GRANT_FREE;
+	g->client->grants--;
+	g->client->bytes -= length;
+	used--;
+	used_bytes -= length;
+	g->client = NULL;
+	g->region = NULL;
+	g->next_free = first_free;
+	first_free = g->index;
+}
+
+static struct grant *grant_find(const struct client *client,
+				const struct isw_grant_id *id)
+{
+	struct grant *g;
+
+	if (id->index >= grants_size)
+		return NULL;
+	g = &grants[id->index];
+	if (g->client != client || g->generation != id->generation ||
+	    g->doomed)
+		return NULL;
+	return g->state == GRANT_LIVE || g->state == GRANT_RENEWING ? g : NULL;
+}
+
+const struct grant *grant_next(const struct client *client, uint32_t from)
+{
+	uint32_t i;
+
+	for (i = from; i < grants_size; i++)
+		if (grants[i].client == client && grants[i].state == GRANT_LIVE)
+			return &grants[i];
+	return NULL;
+}
+
+void grant_info(const struct grant *g, struct isw_grant_info *info)
+{
+	*info = (struct isw_grant_info) {
+		.id = { g->index, g->generation },
+		.addr = (uintptr_t)g->region->addr,
+		.length = g->region->length,
+		.rkey = g->region->mr->rkey,
+	};
+}
+
+/* ---- changes of state --------------------------------------------------- */
+
+static void grant_free(struct grant *g)
+{
+	g->state = GRANT_FREEING;
+	region_start(g->region, REGION_DEREG | REGION_UNMAP, NULL,
+		     grant_job_done);
+}
+
+static void grant_renew(struct grant *g)
+{
+	g->state = GRANT_RENEWING;
+	g->again = false;
+	g->client->renewing++;
+	region_start(g->region, REGION_DEREG | REGION_REG,
+		     g->client->session->domain, grant_job_done);
+}
+
+/* What waits for nothing: the session that asked is the one that is there. */
+static bool asked_by_present_session(const struct grant *g)
+{
+	const struct session *s = g->client->session;
+
+	return s && !s->dead && s->number == g->ticket.session;
+}
+
+static void grant_made(struct grant *g)
+{
+	struct region *r = g->region;
+
+	if (r->error) {
+		msg_refuse(g->client, g->ticket, r->failed == REGION_MAP ?
+			   ISW_ERR_NO_MEMORY : ISW_ERR_RESOURCES);
+		g->ticket.session = 0;
+		grant_free(g);
+		return;
+	}
+	/* Nobody learns of it when the session that asked is gone. */
+	if (g->doomed || !asked_by_present_session(g)) {
+		if (g->doomed)
+			msg_refuse(g->client, g->ticket, ISW_ERR_TYPE);
+		g->ticket.session = 0;
+		grant_free(g);
+		return;
+	}
+	g->state = GRANT_LIVE;
+	log_debug("client %s: grant %u.%u, %" PRIu64 " MiB", g->client->name,
+		  g->index, g->generation, r->length >> 20);
+	msg_granted(g->client, g->ticket, g);
+	g->ticket.session = 0;
+}
+
+static void grant_renewed(struct grant *g)
+{
+	struct client *client = g->client;
+
+	client->renewing--;
+	if (g->region->error) {
+		log_error("client %s: grant %u.%u is lost: %s", client->name,
+			  g->index, g->generation, strerror(g->region->error));
+		grant_free(g);
+	} else if (g->doomed) {
+		grant_free(g);
+	} else if (g->again && client->session) {
+		grant_renew(g);
+	} else {
+		g->state = GRANT_LIVE;
+	}
+	if (!client->renewing)
+		msg_renewed(client);
+}
+
+static void grant_freed(struct grant *g)
+{
+	struct isw_grant_id id = { g->index, g->generation };
+	struct client *client = g->client;
+	struct ticket ticket = g->ticket;
+	uint64_t length = g->region->length;
+
+	log_debug("client %s: grant %u.%u, %" PRIu64 " MiB, given back",
+		  client->name, id.index, id.generation, length >> 20);
+	region_free(g->region);
+	place_put(g, length);
+	if (ticket.session)
+		msg_released(client, ticket, &id);
+	client_settle(client);
+}
+
+static void grant_job_done(struct region *r)
+{
+	struct grant *g = r->owner;
+
+	if (r->steps & REGION_MAP)
+		pool_mapped(r->length);
+	switch (g->state) {
+	case GRANT_MAKING:
+		grant_made(g);
+		break;
+	case GRANT_RENEWING:
+		grant_renewed(g);
+		break;
+	case GRANT_FREEING:
+		grant_freed(g);
+		break;
+	case GRANT_FREE:
+	case GRANT_LIVE:
+		break;
+	}
+}
+
+/* ---- requests ----------------------------------------------------------- */
+
+static int grant_check(const struct client *client, uint64_t length)
+{
+	if (length > opt->memory)
+		return ISW_ERR_SIZE;
+	if (client->bytes + length > opt->client_quota)
+		return ISW_ERR_QUOTA;
+	if (used_bytes + length > opt->memory || first_free == NO_GRANT)
+		return ISW_ERR_NO_MEMORY;
+	return 0;
+}
+
+int grant_create(struct client *client, uint64_t length, struct ticket ticket)
+{
+	unsigned int steps = REGION_REG;
+	struct region *r;
+	struct grant *g;
+	int error;
+
+	error = grant_check(client, length);
+	if (error)
+		return error;
+	r = pool_take(length);
+	if (!r) {
+		if (!pool_room(length))
+			return ISW_ERR_NO_MEMORY;
+		r = region_create(length);
+		if (!r)
+			return ISW_ERR_NO_MEMORY;
+		pool_mapping(length);
+		steps |= REGION_MAP;
+	}
+	g = place_get(client, length);
+	g->state = GRANT_MAKING;
+	g->ticket = ticket;
+	g->region = r;
+	r->owner = g;
+	region_start(r, steps, client->session->domain, grant_job_done);
+	return 0;
+}
+
+int grant_release(struct client *client, const struct isw_grant_id *id,
+		  struct ticket ticket)
+{
+	struct grant *g = grant_find(client, id);
+
+	if (!g)
+		return ISW_ERR_NO_GRANT;
+	g->ticket = ticket;
+	if (g->state == GRANT_LIVE)
+		grant_free(g);
+	else
+		g->doomed = true;
+	return 0;
+}
+
+void grants_renew(struct client *client)
+{
+	uint32_t i;
+
+	for (i = 0; client->grants && i < grants_size; i++) {
+		if (grants[i].client != client)
+			continue;
+		if (grants[i].state == GRANT_LIVE)
+			grant_renew(&grants[i]);
+		else if (grants[i].state == GRANT_RENEWING)
+			grants[i].again = true;
+	}
+}
+
+void grants_drop(struct client *client)
+{
+	uint32_t i;
+
+	for (i = 0; client->grants && i < grants_size; i++) {
+		if (grants[i].client != client)
+			continue;
+		if (grants[i].state == GRANT_LIVE)
+			grant_free(&grants[i]);
+		else
+			grants[i].doomed = true;
+	}
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The table of grants: memory lent to clients, one region each. */
+#ifndef DAEMON_GRANT_H
+#define DAEMON_GRANT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <infiniswap/wire.h>
+
+#include "region.h"
+
+struct client;
+
+enum grant_state {
+	GRANT_FREE,	/* no region */
+	GRANT_MAKING,	/* region mapped and registered, client waits */
+	GRANT_LIVE,	/* the client reads and writes it */
+	GRANT_RENEWING,	/* registered anew for a resumed session */
+	GRANT_FREEING,	/* deregistered and unmapped */
+};
+
+/* Whom to answer when the work on a grant is done. Slots: see ctrl.h. */
+struct ticket {
+	uint64_t session;	/* 0: nobody */
+	unsigned int slot;
+};
+
+struct grant {
+	enum grant_state state;
+	bool doomed;		/* free it when the job under way ends */
+	bool again;		/* renew it once more when the job ends */
+	uint32_t index;
+	uint32_t generation;	/* goes up each time the place is used */
+	struct client *client;
+	struct region *region;
+	struct ticket ticket;
+	uint32_t next_free;
+};
+
+int grants_init(void);
+void grants_exit(void);
+
+/*
+ * Both return 0, and answer when the work is done, or the enum isw_error to
+ * refuse the request with.
+ */
+int grant_create(struct client *client, uint64_t length, struct ticket ticket);
+int grant_release(struct client *client, const struct isw_grant_id *id,
+		  struct ticket ticket);
+
+/* Register all grants of @client in the domain of its new session. */
+void grants_renew(struct client *client);
+/* Take all grants of @client back. */
+void grants_drop(struct client *client);
+
+/* The first live grant of @client at @from or above, or NULL. */
+const struct grant *grant_next(const struct client *client, uint32_t from);
+void grant_info(const struct grant *g, struct isw_grant_info *info);
+
+uint64_t grant_bytes(void);	/* in grants, until they are unmapped */
+uint32_t grant_count(void);
+
+#endif

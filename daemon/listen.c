@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The RDMA CM channel. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client.h"
+#include "drain.h"
+#include "grant.h"
+#include "listen.h"
+#include "log.h"
+#include "loop.h"
+#include "options.h"
+#include "session.h"
+#include "util.h"
+
+#define BACKLOG		64
+#define LISTENERS	2	/* IPv4 and IPv6 */
+
+/* An event outlives its acknowledgement here, which must come early. */
+struct cm_event {
+	enum rdma_cm_event_type type;
+	struct rdma_cm_id *id;
+	int status;
+	struct rdma_conn_param conn;
+	uint8_t private_data[UINT8_MAX];
+};
+
+static struct rdma_event_channel *channel;
+static struct rdma_cm_id *listeners[LISTENERS];
+static struct source channel_source;
+
+/* ---- connect requests --------------------------------------------------- */
+
+static void address_text(struct sockaddr *sa, char *text, size_t size)
+{
+	char host[INET6_ADDRSTRLEN];
+	const void *in;
+
+	if (sa->sa_family == AF_INET)
+		in = &((struct sockaddr_in *)sa)->sin_addr;
+	else
+		in = &((struct sockaddr_in6 *)sa)->sin6_addr;
+	if (!inet_ntop(sa->sa_family, in, host, sizeof(host)))
+		snprintf(host, sizeof(host), "?");
+	snprintf(text, size, "%s", host);
+}
+
+/* Returns 0 or an enum isw_reject. */
+static int open_new(const struct connect_request *req, const char *address)
+{
+	struct client *client;
+	int reason;
+
+	if (drain_active())
+		return ISW_REJ_DRAINING;
+	client = client_create(req->hello.client);
+	if (!client)
+		return ISW_REJ_FULL;
+	snprintf(client->address, sizeof(client->address), "%s", address);
+	reason = session_open(client, req);
+	if (reason)
+		client->used = false;
+	else
+		log_info("client %s: joined from %s, %u+%u queues",
+			 client->name, address, req->hello.queues,
+			 req->hello.queues);
+	return reason;
+}
+
+/*
+ * The old session's queue pairs are gone before the new one is accepted: what
+ * the client writes from now on cannot be overtaken by what it wrote then.
+ */
+static int open_again(struct client *client, const struct connect_request *req,
+		      const char *address)
+{
+	int reason;
+
+	if (client->session)
+		session_destroy(client->session);
+	snprintf(client->address, sizeof(client->address), "%s", address);
+	client->leaving = false;
+	reason = session_open(client, req);
+	if (reason) {
+		client_lost(client);
+		return reason;
+	}
+	log_info("client %s: resumed from %s, %u grants", client->name,
+		 address, client->grants);
+	grants_renew(client);
+	return 0;
+}
+
+static int on_control(const struct connect_request *req, const char *address)
+{
+	struct client *client = client_find(req->hello.client);
+
+	return client ? open_again(client, req, address) :
+			open_new(req, address);
+}
+
+static int on_data(const struct connect_request *req)
+{
+	struct client *client = client_find(req->hello.client);
+	struct session *s = client ? client->session : NULL;
+
+	if (!s || s->dead || s->number != req->hello.session)
+		return ISW_REJ_STALE;
+	return session_join(s, req);
+}
+
+static int on_hello(const struct connect_request *req, const char *address)
+{
+	if (!req->id->verbs ||
+	    req->id->verbs->device->transport_type == IBV_TRANSPORT_IWARP)
+		return ISW_REJ_TRANSPORT;
+	return req->hello.role == ISW_ROLE_CONTROL ?
+	       on_control(req, address) : on_data(req);
+}
+
+static void reject(struct rdma_cm_id *id, int reason, const char *address)
+{
+	struct isw_cm_rej rej = {
+		.magic = __cpu_to_le32(ISW_MAGIC),
+		.version = __cpu_to_le16(ISW_VERSION),
+		.reason = __cpu_to_le16((uint16_t)reason),
+	};
+
+	log_limited(LOG_WARN, "rejected a connection from %s: %s", address,
+		    isw_reject_name(reason));
+	if (rdma_reject(id, &rej, sizeof(rej)))
+		log_limited(LOG_DEBUG, "reject: %s", strerror(errno));
+	rdma_destroy_id(id);
+}
+
+static void on_request(const struct cm_event *ev)
+{
+	struct connect_request req = {
+		.id = ev->id,
+		.responder_resources = ev->conn.responder_resources,
+	};
+	char address[ADDRESS_LEN];
+	int reason;
+
+	/* Until it is somebody's; it came with the listener's context. */
+	ev->id->context = NULL;
+	address_text(rdma_get_peer_addr(ev->id), address, sizeof(address));
+	reason = isw_cm_req_decode(ev->private_data, ev->conn.private_data_len,
+				   &req.hello);
+	if (!reason)
+		reason = on_hello(&req, address);
+	if (reason)
+		reject(ev->id, reason, address);
+}
+
+/* ---- other events ------------------------------------------------------- */
+
+static void on_established(const struct cm_event *ev)
+{
+	struct conn *conn = ev->id->context;
+
+	if (conn && conn->role == ISW_ROLE_CONTROL)
+		conn->session->established = true;
+}
+
+static void on_failed(const struct cm_event *ev)
+{
+	struct conn *conn = ev->id->context;
+
+	if (conn)
+		session_kill(conn->session, ev->type ==
+			     RDMA_CM_EVENT_DISCONNECTED ?
+			     "disconnected" : rdma_event_str(ev->type));
+}
+
+static void dispatch(const struct cm_event *ev)
+{
+	switch (ev->type) {
+	case RDMA_CM_EVENT_CONNECT_REQUEST:
+		on_request(ev);
+		break;
+	case RDMA_CM_EVENT_ESTABLISHED:
+		on_established(ev);
+		break;
+	case RDMA_CM_EVENT_DISCONNECTED:
+	case RDMA_CM_EVENT_CONNECT_ERROR:
+	case RDMA_CM_EVENT_UNREACHABLE:
+	case RDMA_CM_EVENT_REJECTED:
+	case RDMA_CM_EVENT_DEVICE_REMOVAL:
+	case RDMA_CM_EVENT_ADDR_CHANGE:
+		on_failed(ev);
+		break;
+	default:
+		break;
+	}
+}
+
+static void event_copy(const struct rdma_cm_event *from, struct cm_event *to)
+{
+	to->type = from->event;
+	to->id = from->id;
+	to->status = from->status;
+	to->conn = from->param.conn;
+	if (!to->conn.private_data)
+		to->conn.private_data_len = 0;
+	memcpy(to->private_data, to->conn.private_data,
+	       to->conn.private_data_len);
+}
+
+static void channel_ready(struct source *src)
+{
+	struct rdma_cm_event *event;
+	struct cm_event ev;
+
+	(void)src;
+	for (;;) {
+		if (rdma_get_cm_event(channel, &event)) {
+			if (errno == EAGAIN || errno == EWOULDBLOCK)
+				return;
+			/* An event that librdmacm could not make sense of. */
+			log_limited(LOG_WARN, "connection event: %s",
+				    strerror(errno));
+			if (errno == EBADF || errno == ENODEV)
+				return;
+			continue;
+		}
+		event_copy(event, &ev);
+		/* At once: rdma_destroy_id() waits for the acknowledgement. */
+		rdma_ack_cm_event(event);
+		dispatch(&ev);
+	}
+}
+
+/* ---- set-up ------------------------------------------------------------- */
+
+static int listener_create(struct sockaddr *sa, bool only_v6,
+			   struct rdma_cm_id **id)
+{
+	int yes = 1, ret = -1;
+
+	if (rdma_create_id(channel, id, NULL, RDMA_PS_TCP))
+		return -errno;
+	rdma_set_option(*id, RDMA_OPTION_ID, RDMA_OPTION_ID_REUSEADDR, &yes,
+			sizeof(yes));
+	if (only_v6)
+		rdma_set_option(*id, RDMA_OPTION_ID, RDMA_OPTION_ID_AFONLY,
+				&yes, sizeof(yes));
+	if (!rdma_bind_addr(*id, sa))
+		ret = rdma_listen(*id, BACKLOG);
+	if (!ret)
+		return 0;
+	ret = -errno;
+	rdma_destroy_id(*id);
+	*id = NULL;
+	return ret;
+}
+
+static int listen_all(void)
+{
+	struct sockaddr_in v4 = {
+		.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)opt->port),
+	};
+	struct sockaddr_in6 v6 = {
+		.sin6_family = AF_INET6,
+		.sin6_port = htons((uint16_t)opt->port),
+		.sin6_addr = IN6ADDR_ANY_INIT,
+	};
+	int ret4, ret6;
+
+	ret4 = listener_create((struct sockaddr *)&v4, false, &listeners[0]);
+	ret6 = listener_create((struct sockaddr *)&v6, true, &listeners[1]);
+	if (ret4)
+		log_error("cannot listen on 0.0.0.0 port %" PRIu64 ": %s",
+			  opt->port, strerror(-ret4));
+	else if (ret6)
+		log_debug("no IPv6: %s", strerror(-ret6));
+	return ret4;
+}
+
+static int listen_one(void)
+{
+	const struct addrinfo hints = { .ai_flags = AI_NUMERICSERV };
+	struct addrinfo *ai;
+	char port[8];
+	int ret;
+
+	snprintf(port, sizeof(port), "%" PRIu64, opt->port);
+	ret = getaddrinfo(opt->bind, port, &hints, &ai);
+	if (ret) {
+		log_error("bind %s: %s", opt->bind, gai_strerror(ret));
+		return -EINVAL;
+	}
+	ret = listener_create(ai->ai_addr, false, &listeners[0]);
+	freeaddrinfo(ai);
+	if (ret)
+		log_error("cannot listen on %s port %s: %s%s", opt->bind, port,
+			  strerror(-ret), ret == -ENODEV ?
+			  " (no RDMA device has this address)" : "");
+	return ret;
+}
+
+int listen_init(void)
+{
+	int flags, ret;
+
+	channel = rdma_create_event_channel();
+	if (!channel) {
+		log_error("/dev/infiniband/rdma_cm: %s (module rdma_ucm?)",
+			  strerror(errno));
+		return -errno;
+	}
+	flags = fcntl(channel->fd, F_GETFL);
+	if (flags < 0 || fcntl(channel->fd, F_SETFL, flags | O_NONBLOCK))
+		return -errno;
+	ret = *opt->bind ? listen_one() : listen_all();
+	if (ret)
+		return ret;
+	channel_source = (struct source) {
+		.fd = channel->fd, .ready = channel_ready,
+	};
+	return loop_add(&channel_source);
+}
+
+void listen_exit(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < LISTENERS; i++)
+		if (listeners[i])
+			rdma_destroy_id(listeners[i]);
+	if (channel)
+		rdma_destroy_event_channel(channel);
+}

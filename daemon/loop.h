@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The one loop that everything but slow work on memory runs in. */
+#ifndef DAEMON_LOOP_H
+#define DAEMON_LOOP_H
+
+/*
+ * A file descriptor that the loop watches for ever. @ready must take all that
+ * there is (until EAGAIN): a multishot poll reports changes, not levels.
+ */
+struct source {
+	int fd;
+	void (*ready)(struct source *src);
+};
+
+/* All return 0 or -errno. */
+int loop_init(void);
+int loop_add(struct source *src);
+/* Runs until loop_stop(); @after is called after each batch of events. */
+int loop_run(void (*after)(void));
+void loop_stop(void);
+void loop_exit(void);
+
+#endif

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * infiniswapd lends this host's free memory to infiniswap clients. It grants
+ * regions of memory over the control connection; clients then read and write
+ * them by RDMA, without its help.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "drain.h"
+#include "epoch.h"
+#include "grant.h"
+#include "listen.h"
+#include "log.h"
+#include "loop.h"
+#include "meminfo.h"
+#include "notify.h"
+#include "options.h"
+#include "pool.h"
+#include "session.h"
+#include "table.h"
+#include "util.h"
+#include "work.h"
+
+#define TICK_MS		500
+
+uint64_t daemon_epoch;
+
+/* ---- timer and signals -------------------------------------------------- */
+
+static void timer_ready(struct source *src)
+{
+	uint64_t count;
+
+	while (read(src->fd, &count, sizeof(count)) > 0)
+		;
+	clients_tick();
+	pool_tick();
+	drain_check();
+}
+
+static int timer_init(void)
+{
+	static struct source source = { .ready = timer_ready };
+	const struct timespec tick = { .tv_nsec = TICK_MS * 1000000L };
+	const struct itimerspec spec = { .it_interval = tick, .it_value = tick };
+
+	source.fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (source.fd < 0 || timerfd_settime(source.fd, 0, &spec, NULL)) {
+		log_error("timer: %s", strerror(errno));
+		return -errno;
+	}
+	return loop_add(&source);
+}
+
+static void signal_ready(struct source *src)
+{
+	struct signalfd_siginfo info;
+
+	while (read(src->fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGUSR1)
+			table_log();
+		else
+			drain_start(info.ssi_signo == SIGTERM ?
+				    "SIGTERM" : "SIGINT");
+	}
+}
+
+/* Before any thread starts: all threads must have them blocked. */
+static int signals_init(void)
+{
+	static struct source source = { .ready = signal_ready };
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	source.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (source.fd < 0) {
+		log_error("signalfd: %s", strerror(errno));
+		return -errno;
+	}
+	return loop_add(&source);
+}
+
+/* ---- the process -------------------------------------------------------- */
+
+/*
+ * Registered memory counts as locked. CAP_SYS_RESOURCE lets us raise the limit;
+ * without it the operator's limit holds, and a grant that exceeds it fails.
+ */
+static void raise_memlock(void)
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (!setrlimit(RLIMIT_MEMLOCK, &limit))
+		return;
+	if (getrlimit(RLIMIT_MEMLOCK, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_MEMLOCK, &limit);
+	if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < opt->memory)
+		log_warn("locked memory is limited to %" PRIu64
+			 " MiB, less than memory = %" PRIu64 " MiB",
+			 (uint64_t)limit.rlim_cur >> 20, opt->memory >> 20);
+}
+
+/*
+ * A host short of memory must not page out the very code that could give it
+ * some back. What is mapped later (grants) is pinned by its registration.
+ */
+static void lock_code(void)
+{
+	if (mlockall(MCL_CURRENT))
+		log_debug("mlockall: %s", strerror(errno));
+}
+
+static void after_events(void)
+{
+	session_reap();
+	drain_check();
+}
+
+static int start(void)
+{
+	int ret;
+
+	ret = loop_init();
+	if (!ret)
+		ret = signals_init();
+	if (!ret)
+		ret = clients_init();
+	if (!ret)
+		ret = grants_init();
+	if (!ret)
+		ret = listen_init();
+	if (ret)
+		return ret;
+	lock_code();
+	ret = work_init();
+	if (!ret)
+		ret = timer_init();
+	if (!ret)
+		pool_init();
+	return ret;
+}
+
+/*
+ * Sessions first: then nobody can reach the memory that is taken back next.
+ * The order is start()'s backwards, with the workers' last jobs in between.
+ */
+static void stop(void)
+{
+	struct client *client = NULL;
+
+	pool_exit();
+	while ((client = client_next(client))) {
+		if (client->session)
+			session_destroy(client->session);
+		client->leaving = true;
+		grants_drop(client);
+		client_settle(client);
+	}
+	work_exit();
+	listen_exit();
+	grants_exit();
+	clients_exit();
+	loop_exit();
+}
+
+int main(int argc, char **argv)
+{
+	struct meminfo info;
+	int ret;
+
+	options_parse(argc, argv);
+	log_init((enum log_level)opt->log_level);
+	if (meminfo_read(&info))
+		return EXIT_FAILURE;
+	options_settle(info.total);
+	raise_memlock();
+	daemon_epoch = random_nonzero();
+	if (start())
+		return EXIT_FAILURE;
+	log_info("ready on %s port %" PRIu64 ", lending up to %" PRIu64
+		 " MiB, headroom %" PRIu64 " MiB, epoch %016" PRIx64,
+		 *opt->bind ? opt->bind : "all addresses", opt->port,
+		 opt->memory >> 20, opt->headroom >> 20, daemon_epoch);
+	notify_send("READY=1");
+	ret = loop_run(after_events);
+	stop();
+	log_info("end");
+	return ret ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* How much memory this host has and could spare. */
+#ifndef DAEMON_MEMINFO_H
+#define DAEMON_MEMINFO_H
+
+#include <stdint.h>
+
+struct meminfo {
+	uint64_t total;
+	uint64_t available;	/* MemAvailable: what could be had without swap */
+	uint64_t huge_free;	/* set aside as huge pages, not in available */
+};
+
+/* Returns 0 or -errno; logs what is wrong. */
+int meminfo_read(struct meminfo *info);
+
+#endif

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef DAEMON_NOTIFY_H
+#define DAEMON_NOTIFY_H
+
+/* Tell systemd, if it asked to be told ($NOTIFY_SOCKET). */
+void notify_send(const char *state);
+
+#endif

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The pool: up to opt->prepare regions of the slab size asked for last, mapped
+ * and populated, so that a grant costs a registration only. It takes memory
+ * while the host has more than its headroom and is the first to give back.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "grant.h"
+#include "log.h"
+#include "options.h"
+#include "meminfo.h"
+#include "pool.h"
+#include "util.h"
+
+/* A slab size that was in use before is kept so long. */
+#define POOL_STALE_MS	10000
+
+static struct region *ready;
+static uint64_t ready_bytes;
+static uint64_t mapping_bytes;	/* in jobs: not in MemAvailable yet */
+static uint64_t fill_bytes;	/* of them, for the pool */
+static uint64_t wanted;		/* slab size asked for last */
+static bool closed;
+
+static void region_gone(struct region *r)
+{
+	region_free(r);
+}
+
+static void give_back(struct region *r)
+{
+	region_start(r, REGION_UNMAP, NULL, region_gone);
+}
+
+static struct region *unlink_at(struct region **at)
+{
+	struct region *r = *at;
+
+	*at = r->next;
+	r->next = NULL;
+	ready_bytes -= r->length;
+	return r;
+}
+
+/* Give back what @unwanted picks; NULL picks everything. */
+static void pool_drop(bool (*unwanted)(const struct region *r))
+{
+	struct region **at = &ready;
+
+	while (*at) {
+		if (!unwanted || unwanted(*at))
+			give_back(unlink_at(at));
+		else
+			at = &(*at)->next;
+	}
+}
+
+static bool other_size(const struct region *r)
+{
+	return r->length != wanted;
+}
+
+static bool stale(const struct region *r)
+{
+	return other_size(r) && now_ms() - r->since > POOL_STALE_MS;
+}
+
+static bool host_can_spare(uint64_t length, uint64_t keep)
+{
+	struct meminfo info;
+
+	if (meminfo_read(&info))
+		return false;
+	if (info.huge_free >= length + mapping_bytes)
+		return true;
+	return info.available >= mapping_bytes + length + keep;
+}
+
+bool pool_room(uint64_t length)
+{
+	if (host_can_spare(length, opt->headroom))
+		return true;
+	/* Not for this request, but for the next. */
+	pool_drop(other_size);
+	return false;
+}
+
+void pool_mapping(uint64_t length)
+{
+	mapping_bytes += length;
+}
+
+void pool_mapped(uint64_t length)
+{
+	mapping_bytes -= length;
+}
+
+static void fill_done(struct region *r)
+{
+	pool_mapped(r->length);
+	fill_bytes -= r->length;
+	if (r->error) {
+		log_limited(LOG_WARN, "cannot prepare %" PRIu64 " MiB: %s",
+			    r->length >> 20, strerror(r->error));
+		region_free(r);
+		return;
+	}
+	if (closed) {
+		give_back(r);
+		return;
+	}
+	r->since = now_ms();
+	r->next = ready;
+	ready = r;
+	ready_bytes += r->length;
+}
+
+static unsigned int count_wanted(void)
+{
+	unsigned int n = (unsigned int)(fill_bytes / wanted);
+	struct region *r;
+
+	for (r = ready; r; r = r->next)
+		n += r->length == wanted;
+	return n;
+}
+
+static void pool_fill(void)
+{
+	struct region *r;
+
+	/* A quarter more than headroom, or it would go back and forth. */
+	while (count_wanted() < opt->prepare &&
+	       grant_bytes() + ready_bytes + fill_bytes + wanted <= opt->memory &&
+	       host_can_spare(wanted, opt->headroom + opt->headroom / 4)) {
+		r = region_create(wanted);
+		if (!r)
+			return;
+		pool_mapping(wanted);
+		fill_bytes += wanted;
+		region_start(r, REGION_MAP, NULL, fill_done);
+	}
+}
+
+struct region *pool_take(uint64_t length)
+{
+	struct region **at;
+
+	wanted = length;
+	for (at = &ready; *at; at = &(*at)->next)
+		if ((*at)->length == length)
+			return unlink_at(at);
+	return NULL;
+}
+
+void pool_tick(void)
+{
+	if (closed)
+		return;
+	pool_drop(stale);
+	if (grant_bytes() + ready_bytes > opt->memory)
+		pool_drop(other_size);
+	/* The host comes first: one region a tick, the memory shows late. */
+	if (ready && !host_can_spare(0, opt->headroom))
+		give_back(unlink_at(&ready));
+	else
+		pool_fill();
+}
+
+void pool_init(void)
+{
+	wanted = opt->slab_size;
+	pool_tick();
+}
+
+void pool_exit(void)
+{
+	closed = true;
+	pool_drop(NULL);
+}
+
+uint64_t pool_bytes(void)
+{
+	return ready_bytes;
+}

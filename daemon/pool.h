@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Regions prepared ahead of demand, and whether the host can spare more. */
+#ifndef DAEMON_POOL_H
+#define DAEMON_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "region.h"
+
+void pool_init(void);
+/* A mapped region of @length bytes, or NULL. */
+struct region *pool_take(uint64_t length);
+/* Whether the host can spare @length bytes more; makes room if not. */
+bool pool_room(uint64_t length);
+/* Once in a while: refill, or give back what the host or nobody wants. */
+void pool_tick(void);
+void pool_exit(void);
+
+/* A job outside the pool maps, or has mapped, @length bytes. */
+void pool_mapping(uint64_t length);
+void pool_mapped(uint64_t length);
+
+uint64_t pool_bytes(void);
+
+#endif

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Map, register, deregister and unmap regions. */
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/mman.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "log.h"
+#include "region.h"
+#include "util.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE	23
+#endif
+
+#define HUGE_SIZE	(2ull << 20)
+
+/*
+ * Never IBV_ACCESS_RELAXED_ORDERING: a READ that follows a WRITE's completion
+ * must return what was written.
+ */
+#define REGION_ACCESS	(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | \
+			 IBV_ACCESS_REMOTE_READ)
+
+/* ---- in a worker -------------------------------------------------------- */
+
+static void *map_anonymous(size_t length, int flags)
+{
+	void *p = mmap(NULL, length, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags,
+		       -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* Huge pages that the operator has set aside; NULL when there are too few. */
+static void *map_huge(uint64_t length)
+{
+	if (length % HUGE_SIZE)
+		return NULL;
+	/* Without MAP_NORESERVE, so that mmap() fails and not a later touch. */
+	void *p = mmap(NULL, length, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_2MB,
+		       -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* Ordinary pages, aligned so that the kernel can use huge ones. */
+static void *map_aligned(uint64_t length)
+{
+	char *raw, *start;
+	size_t head;
+
+	raw = map_anonymous(length + HUGE_SIZE, 0);
+	if (!raw)
+		return NULL;
+	head = (size_t)(-(uintptr_t)raw & (HUGE_SIZE - 1));
+	start = raw + head;
+	if (head)
+		munmap(raw, head);
+	munmap(start + length, HUGE_SIZE - head);
+	madvise(start, length, MADV_HUGEPAGE);	/* a wish, may fail */
+	return start;
+}
+
+static int region_map(struct region *r)
+{
+	void *p = map_huge(r->length);
+	int error;
+
+	if (!p)
+		p = map_aligned(r->length);
+	if (!p)
+		return errno;
+	/* Clients' pages are nobody's business: keep them out of core dumps. */
+	madvise(p, r->length, MADV_DONTDUMP);
+	if (madvise(p, r->length, MADV_POPULATE_WRITE)) {
+		error = errno;
+		munmap(p, r->length);
+		return error;
+	}
+	r->addr = p;
+	return 0;
+}
+
+static void region_unmap(struct region *r)
+{
+	if (!r->addr)
+		return;
+	if (munmap(r->addr, r->length))
+		log_error("munmap: %s", strerror(errno));
+	r->addr = NULL;
+}
+
+static void explain_enomem(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur == RLIM_INFINITY)
+		return;
+	log_error("locked memory is limited to %" PRIu64
+		  " KiB (ulimit -l, LimitMEMLOCK=)",
+		  (uint64_t)limit.rlim_cur >> 10);
+}
+
+static int region_register(struct region *r)
+{
+	int error;
+
+	r->mr = ibv_reg_mr(r->target->pd, r->addr, r->length, REGION_ACCESS);
+	if (r->mr)
+		return 0;
+	error = errno;
+	log_limited(LOG_ERROR, "cannot register %" PRIu64 " MiB: %s",
+		    r->length >> 20, strerror(error));
+	if (error == ENOMEM)
+		explain_enomem();
+	return error;
+}
+
+/*
+ * Deregistering comes before unmapping: pages that an RDMA device may still
+ * write to are pinned, and would not go back to the host.
+ */
+static void region_deregister(struct region *r)
+{
+	int error;
+
+	if (!r->mr)
+		return;
+	error = ibv_dereg_mr(r->mr);
+	if (error)
+		log_error("cannot deregister: %s", strerror(error));
+	r->mr = NULL;
+}
+
+static void region_run(struct job *job)
+{
+	struct region *r = container_of(job, struct region, job);
+
+	if (r->steps & REGION_DEREG)
+		region_deregister(r);
+	if (r->steps & REGION_UNMAP)
+		region_unmap(r);
+	if (r->steps & REGION_MAP) {
+		r->failed = REGION_MAP;
+		r->error = region_map(r);
+	}
+	if (r->steps & REGION_REG && !r->error) {
+		r->failed = REGION_REG;
+		r->error = region_register(r);
+	}
+}
+
+/* ---- in the loop -------------------------------------------------------- */
+
+struct region *region_create(uint64_t length)
+{
+	struct region *r = calloc(1, sizeof(*r));
+
+	if (r)
+		r->length = length;
+	return r;
+}
+
+void region_free(struct region *r)
+{
+	free(r);
+}
+
+static void region_done(struct job *job)
+{
+	struct region *r = container_of(job, struct region, job);
+
+	if (r->steps & REGION_DEREG) {
+		domain_put(r->domain);
+		r->domain = NULL;
+	}
+	if (r->mr)
+		r->domain = r->target ?: r->domain;
+	else
+		domain_put(r->target);
+	r->target = NULL;
+	r->done(r);
+}
+
+void region_start(struct region *r, unsigned int steps, struct domain *target,
+		  void (*done)(struct region *r))
+{
+	r->steps = steps;
+	r->target = target ? domain_get(target) : NULL;
+	r->error = 0;
+	r->done = done;
+	r->job.run = region_run;
+	r->job.done = region_done;
+	/* Filling the pool is the only work that nobody waits for. */
+	work_submit(&r->job, steps != REGION_MAP);
+}

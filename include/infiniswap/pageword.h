@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/*
+ * The page word: all that a client knows of one 4 KiB page, in one u64 that
+ * changes by compare-and-exchange only, so that every snapshot is consistent.
+ *
+ *   63            32 31          12 11       0
+ *   +---------------+--------------+----------+
+ *   |    CRC32C     |   sequence   |  flags   |
+ *   +---------------+--------------+----------+
+ *
+ * The functions give the next word for a given one; the caller loops on its
+ * cmpxchg. Meaning:
+ *   - never WRITTEN: the page reads as zeros;
+ *   - WRITTEN with a copy (LEG*): the page reads from that copy;
+ *   - WRITTEN without a copy: lost, unless BUSY (a write is under way);
+ *   - BUSY has one owner: a write, or whatever else needs the page to hold
+ *     still. PARKED asks the owner to wake those that wait for it;
+ *   - the sequence moves with every change of content.
+ */
+#ifndef _INFINISWAP_PAGEWORD_H
+#define _INFINISWAP_PAGEWORD_H
+
+#include <linux/types.h>
+
+#define ISW_MAX_LEGS		3
+
+#define ISW_WORD_WRITTEN	(1ull << 0)
+#define ISW_WORD_BUSY		(1ull << 1)
+#define ISW_WORD_PARKED		(1ull << 2)
+/* 1 << 3 and 1 << 4 are kept for STAGED and BACKUP, the client's own copies */
+#define ISW_WORD_LEG(i)		(1ull << (5 + (i)))
+#define ISW_WORD_LEGS		(7ull << 5)
+#define ISW_WORD_COPIES		ISW_WORD_LEGS
+
+#define ISW_WORD_SEQ_SHIFT	12
+#define ISW_WORD_SEQ_ONE	(1ull << ISW_WORD_SEQ_SHIFT)
+#define ISW_WORD_SEQ_MASK	(0xfffffull << ISW_WORD_SEQ_SHIFT)
+#define ISW_WORD_CRC_SHIFT	32
+#define ISW_WORD_CRC_MASK	(0xffffffffull << ISW_WORD_CRC_SHIFT)
+
+static inline __u64 isw_word_seq(__u64 word)
+{
+	return word & ISW_WORD_SEQ_MASK;
+}
+
+static inline __u64 isw_word_next_seq(__u64 word)
+{
+	return (word & ~ISW_WORD_SEQ_MASK) |
+	       ((word + ISW_WORD_SEQ_ONE) & ISW_WORD_SEQ_MASK);
+}
+
+/* WRITTEN and no copy left: reads fail. BUSY pages are still being written. */
+static inline int isw_word_lost(__u64 word)
+{
+	return (word & (ISW_WORD_WRITTEN | ISW_WORD_BUSY | ISW_WORD_COPIES)) ==
+	       ISW_WORD_WRITTEN;
+}
+
+/* The owner of BUSY begins a write: from here on no older copy counts. */
+static inline __u64 isw_word_write_begin(__u64 word)
+{
+	word = isw_word_next_seq(word);
+	word &= ~(ISW_WORD_COPIES | ISW_WORD_CRC_MASK);
+	return word | ISW_WORD_WRITTEN;
+}
+
+/*
+ * The write of BUSY's owner ended: @copies acknowledged it (none: it failed)
+ * and BUSY is given up. WRITTEN is gone only if the page was discarded in
+ * between, for BUSY kept every other writer out: then no copy counts.
+ */
+static inline __u64 isw_word_write_end(__u64 word, __u64 copies, __u32 crc)
+{
+	if (word & ISW_WORD_WRITTEN)
+		word |= copies | (__u64)crc << ISW_WORD_CRC_SHIFT;
+	return word & ~(ISW_WORD_BUSY | ISW_WORD_PARKED);
+}
+
+/* Discard and freed swap slots: nothing is stored here any more. */
+static inline __u64 isw_word_discard(__u64 word)
+{
+	word = isw_word_next_seq(word);
+	return word & ~(ISW_WORD_WRITTEN | ISW_WORD_COPIES | ISW_WORD_CRC_MASK);
+}
+
+/* A leg is gone: its copies with it. The content, hence sequence, stays. */
+static inline __u64 isw_word_drop_copies(__u64 word, __u64 copies)
+{
+	return word & ~(copies & ISW_WORD_COPIES);
+}
+
+#endif /* _INFINISWAP_PAGEWORD_H */

@@ -1,0 +1,531 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Making and setting up devices: docs/ABI/configfs-infiniswap. Every refusal
+ * says in the kernel log which attribute, which value and why.
+ *
+ * Items of a powered device are pinned, so that rmdir gives EBUSY: configfs
+ * has no way to refuse a removal once it asks the owner.
+ */
+#include <linux/ctype.h>
+#include <linux/inet.h>
+#include <net/net_namespace.h>
+
+#include "configfs.h"
+#include "device.h"
+#include "donor.h"
+#include "map.h"
+#include "sysfs.h"
+
+static struct configfs_subsystem isw_subsys;
+
+const char *isw_redundancy_name(enum isw_redundancy r)
+{
+	switch (r) {
+	case ISW_REDUNDANCY_NONE:	return "none";
+	case ISW_REDUNDANCY_UNSET:	break;
+	}
+	return "unset";
+}
+
+/* ---- values ------------------------------------------------------------- */
+
+/* The value without the line end, for messages; in @buf. */
+static const char *plain(const char *page, size_t count, char *buf, size_t size)
+{
+	size_t len = min(count, size - 1);
+
+	while (len && isspace(page[len - 1]))
+		len--;
+	memcpy(buf, page, len);
+	buf[len] = '\0';
+	return buf;
+}
+
+#define VALUE_MAX	64
+
+/* Report a refusal and return @error. */
+static int refuse(struct isw_device *dev, const char *attr, const char *page,
+		  size_t count, const char *why, int error)
+{
+	char value[VALUE_MAX];
+
+	isw_err(dev, "%s: %s: %s\n", attr,
+		plain(page, count, value, sizeof(value)), why);
+	return error;
+}
+
+/* Bytes, with an optional suffix K, M, G or T. */
+static int parse_size(const char *page, size_t count, u64 *bytes)
+{
+	char buf[VALUE_MAX], *end;
+
+	plain(page, count, buf, sizeof(buf));
+	if (!isdigit(buf[0]))
+		return -EINVAL;
+	*bytes = memparse(buf, &end);
+	return *end ? -EINVAL : 0;
+}
+
+static struct isw_device *to_device(struct config_item *item)
+{
+	return container_of(to_config_group(item), struct isw_device, group);
+}
+
+static struct isw_donor *to_donor(struct config_item *item)
+{
+	return container_of(item, struct isw_donor, item);
+}
+
+/* ---- attributes of a device --------------------------------------------- */
+
+static ssize_t isw_dev_size_show(struct config_item *item, char *page)
+{
+	return sysfs_emit(page, "%llu\n", to_device(item)->cfg.size);
+}
+
+static ssize_t isw_dev_size_store(struct config_item *item, const char *page,
+				  size_t count)
+{
+	struct isw_device *dev = to_device(item);
+	int ret = 0;
+	u64 bytes;
+
+	mutex_lock(&dev->power_lock);
+	if (dev->powered)
+		ret = refuse(dev, "size", page, count, "device is powered", -EBUSY);
+	else if (parse_size(page, count, &bytes))
+		ret = refuse(dev, "size", page, count, "not a size", -EINVAL);
+	else if (!bytes || bytes & (ISW_PAGE_SIZE - 1) || bytes >> 48)
+		ret = refuse(dev, "size", page, count,
+			     "not a multiple of 4096 below 256 TiB", -EINVAL);
+	else
+		dev->cfg.size = bytes;
+	mutex_unlock(&dev->power_lock);
+	return ret ?: count;
+}
+CONFIGFS_ATTR(isw_dev_, size);
+
+static ssize_t isw_dev_slab_size_show(struct config_item *item, char *page)
+{
+	return sysfs_emit(page, "%llu\n", to_device(item)->cfg.slab_size);
+}
+
+static ssize_t isw_dev_slab_size_store(struct config_item *item,
+				       const char *page, size_t count)
+{
+	struct isw_device *dev = to_device(item);
+	int ret = 0;
+	u64 bytes;
+
+	mutex_lock(&dev->power_lock);
+	if (dev->powered)
+		ret = refuse(dev, "slab_size", page, count, "device is powered",
+			     -EBUSY);
+	else if (parse_size(page, count, &bytes) || !isw_slab_size_valid(bytes))
+		ret = refuse(dev, "slab_size", page, count,
+			     "not a power of two from 1M to 4G", -EINVAL);
+	else
+		dev->cfg.slab_size = bytes;
+	mutex_unlock(&dev->power_lock);
+	return ret ?: count;
+}
+CONFIGFS_ATTR(isw_dev_, slab_size);
+
+static ssize_t isw_dev_redundancy_show(struct config_item *item, char *page)
+{
+	return sysfs_emit(page, "%s\n",
+			  isw_redundancy_name(to_device(item)->cfg.redundancy));
+}
+
+static ssize_t isw_dev_redundancy_store(struct config_item *item,
+					const char *page, size_t count)
+{
+	struct isw_device *dev = to_device(item);
+	int ret = 0;
+
+	mutex_lock(&dev->power_lock);
+	if (dev->powered)
+		ret = refuse(dev, "redundancy", page, count,
+			     "device is powered", -EBUSY);
+	else if (sysfs_streq(page, "none"))
+		dev->cfg.redundancy = ISW_REDUNDANCY_NONE;
+	else if (sysfs_streq(page, "backup") || sysfs_streq(page, "mirror"))
+		ret = refuse(dev, "redundancy", page, count, "not built yet",
+			     -EOPNOTSUPP);
+	else
+		ret = refuse(dev, "redundancy", page, count,
+			     "unknown: none is", -EINVAL);
+	mutex_unlock(&dev->power_lock);
+	return ret ?: count;
+}
+CONFIGFS_ATTR(isw_dev_, redundancy);
+
+static int store_number(struct isw_device *dev, const char *attr,
+			const char *page, size_t count, unsigned int *value,
+			unsigned int lo, unsigned int hi, bool live)
+{
+	char why[48];
+	unsigned int v;
+	int ret = 0;
+
+	mutex_lock(&dev->power_lock);
+	snprintf(why, sizeof(why), "not a number from %u to %u", lo, hi);
+	if (dev->powered && !live)
+		ret = refuse(dev, attr, page, count, "device is powered",
+			     -EBUSY);
+	else if (kstrtouint(page, 10, &v) || v < lo || v > hi)
+		ret = refuse(dev, attr, page, count, why, -EINVAL);
+	else
+		WRITE_ONCE(*value, v);
+	mutex_unlock(&dev->power_lock);
+	return ret ?: count;
+}
+
+#define NUMBER_ATTR(_name, _lo, _hi, _live)				\
+static ssize_t isw_dev_##_name##_show(struct config_item *item,	\
+				      char *page)			\
+{									\
+	return sysfs_emit(page, "%u\n", to_device(item)->cfg._name);	\
+}									\
+static ssize_t isw_dev_##_name##_store(struct config_item *item,	\
+				       const char *page, size_t count)	\
+{									\
+	struct isw_device *dev = to_device(item);			\
+									\
+	return store_number(dev, #_name, page, count, &dev->cfg._name,	\
+			    _lo, _hi, _live);				\
+}									\
+CONFIGFS_ATTR(isw_dev_, _name)
+
+NUMBER_ATTR(queues, 1, ISW_MAX_QUEUES, false);
+NUMBER_ATTR(queue_depth, 4, 256, false);
+NUMBER_ATTR(max_sessions, 1, ISW_MAX_SESSIONS, false);
+NUMBER_ATTR(spares, 0, 32, true);
+NUMBER_ATTR(ready_grants, 1, ISW_READY_MAX, true);
+NUMBER_ATTR(stall_ms, 100, 600000, true);
+NUMBER_ATTR(donor_loss_timeout, 0, 86400, true);
+
+/* ---- power -------------------------------------------------------------- */
+
+static int pin(struct config_item *item)
+{
+	return configfs_depend_item(&isw_subsys, item);
+}
+
+static void donors_unpin(struct isw_device *dev, struct isw_donor *until)
+{
+	struct isw_donor *donor;
+
+	list_for_each_entry(donor, &dev->donors, node) {
+		if (donor == until)
+			return;
+		if (donor->addr.ss_family)
+			configfs_undepend_item(&donor->item);
+	}
+}
+
+/* A donor without an address takes no part, hence needs no pin. */
+static int donors_pin(struct isw_device *dev)
+{
+	struct isw_donor *donor;
+	int ret;
+
+	list_for_each_entry(donor, &dev->donors, node) {
+		if (!donor->addr.ss_family)
+			continue;
+		ret = pin(&donor->item);
+		if (ret) {
+			donors_unpin(dev, donor);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+static int power_on(struct isw_device *dev)
+{
+	int ret;
+
+	ret = pin(&dev->group.cg_item);
+	if (ret)
+		return ret;
+	ret = donors_pin(dev);
+	if (ret)
+		goto err_unpin;
+	ret = isw_device_power_on(dev);
+	if (ret)
+		goto err_unpin_donors;
+	return 0;
+
+err_unpin_donors:
+	donors_unpin(dev, NULL);
+err_unpin:
+	configfs_undepend_item(&dev->group.cg_item);
+	return ret;
+}
+
+static int power_off(struct isw_device *dev)
+{
+	int ret = isw_device_power_off(dev);
+
+	if (ret)
+		return ret;
+	donors_unpin(dev, NULL);
+	configfs_undepend_item(&dev->group.cg_item);
+	return 0;
+}
+
+static ssize_t isw_dev_power_show(struct config_item *item, char *page)
+{
+	return sysfs_emit(page, "%d\n", to_device(item)->powered);
+}
+
+static ssize_t isw_dev_power_store(struct config_item *item, const char *page,
+				   size_t count)
+{
+	struct isw_device *dev = to_device(item);
+	bool on;
+	int ret = 0;
+
+	if (kstrtobool(page, &on))
+		return refuse(dev, "power", page, count, "not 0 or 1", -EINVAL);
+	mutex_lock(&dev->power_lock);
+	if (on != dev->powered)
+		ret = on ? power_on(dev) : power_off(dev);
+	mutex_unlock(&dev->power_lock);
+	return ret ?: count;
+}
+CONFIGFS_ATTR(isw_dev_, power);
+
+static struct configfs_attribute *device_attrs[] = {
+	&isw_dev_attr_size,
+	&isw_dev_attr_slab_size,
+	&isw_dev_attr_redundancy,
+	&isw_dev_attr_queues,
+	&isw_dev_attr_queue_depth,
+	&isw_dev_attr_max_sessions,
+	&isw_dev_attr_spares,
+	&isw_dev_attr_ready_grants,
+	&isw_dev_attr_stall_ms,
+	&isw_dev_attr_donor_loss_timeout,
+	&isw_dev_attr_power,
+	NULL
+};
+
+static void device_release(struct config_item *item)
+{
+	isw_device_free(to_device(item));
+}
+
+static struct configfs_item_operations device_item_ops = {
+	.release = device_release,
+};
+
+static const struct config_item_type device_type = {
+	.ct_item_ops = &device_item_ops,
+	.ct_attrs = device_attrs,
+	.ct_owner = THIS_MODULE,
+};
+
+/* ---- a donor ------------------------------------------------------------ */
+
+/* The address can be set while powered if it was not before: a live addition. */
+static int donor_set_address(struct isw_donor *donor, const char *text)
+{
+	struct isw_device *dev = donor->dev;
+	struct sockaddr_storage addr = {};
+	char port[8];
+	int ret;
+
+	snprintf(port, sizeof(port), "%u", donor->port);
+	if (inet_pton_with_scope(&init_net, AF_UNSPEC, text, port, &addr))
+		return -EINVAL;
+	if (dev->powered) {
+		ret = pin(&donor->item);
+		if (ret)
+			return ret;
+	}
+	mutex_lock(&dev->lock);
+	donor->addr = addr;
+	mutex_unlock(&dev->lock);
+	if (!dev->powered)
+		return 0;
+	isw_map_kick(dev);
+	return isw_sysfs_add_donor(donor);
+}
+
+static ssize_t isw_donor_address_show(struct config_item *item, char *page)
+{
+	struct isw_donor *donor = to_donor(item);
+
+	if (!donor->addr.ss_family)
+		return sysfs_emit(page, "\n");
+	return sysfs_emit(page, "%pISc\n", &donor->addr);
+}
+
+static ssize_t isw_donor_address_store(struct config_item *item,
+				       const char *page, size_t count)
+{
+	struct isw_donor *donor = to_donor(item);
+	struct isw_device *dev = donor->dev;
+	char text[VALUE_MAX];
+	int ret;
+
+	mutex_lock(&dev->power_lock);
+	if (dev->powered && donor->addr.ss_family) {
+		ret = refuse(dev, "address", page, count, "device is powered",
+			     -EBUSY);
+	} else {
+		ret = donor_set_address(donor, plain(page, count, text,
+						     sizeof(text)));
+		if (ret == -EINVAL)
+			refuse(dev, "address", page, count,
+			       "not an IPv4 or IPv6 address", ret);
+	}
+	mutex_unlock(&dev->power_lock);
+	return ret ?: count;
+}
+CONFIGFS_ATTR(isw_donor_, address);
+
+static ssize_t isw_donor_port_show(struct config_item *item, char *page)
+{
+	return sysfs_emit(page, "%u\n", to_donor(item)->port);
+}
+
+static ssize_t isw_donor_port_store(struct config_item *item, const char *page,
+				    size_t count)
+{
+	struct isw_donor *donor = to_donor(item);
+	struct isw_device *dev = donor->dev;
+	int ret = 0;
+	u16 port;
+
+	mutex_lock(&dev->power_lock);
+	if (dev->powered && donor->addr.ss_family) {
+		ret = refuse(dev, "port", page, count, "device is powered",
+			     -EBUSY);
+	} else if (kstrtou16(page, 10, &port) || !port) {
+		ret = refuse(dev, "port", page, count,
+			     "not a number from 1 to 65535", -EINVAL);
+	} else {
+		donor->port = port;
+		/* sin_port and sin6_port are at the same place */
+		if (donor->addr.ss_family)
+			((struct sockaddr_in *)&donor->addr)->sin_port =
+				cpu_to_be16(port);
+	}
+	mutex_unlock(&dev->power_lock);
+	return ret ?: count;
+}
+CONFIGFS_ATTR(isw_donor_, port);
+
+static struct configfs_attribute *donor_attrs[] = {
+	&isw_donor_attr_address,
+	&isw_donor_attr_port,
+	NULL
+};
+
+static void donor_release(struct config_item *item)
+{
+	isw_donor_free(to_donor(item));
+}
+
+static struct configfs_item_operations donor_item_ops = {
+	.release = donor_release,
+};
+
+static const struct config_item_type donor_type = {
+	.ct_item_ops = &donor_item_ops,
+	.ct_attrs = donor_attrs,
+	.ct_owner = THIS_MODULE,
+};
+
+static struct config_item *donor_make(struct config_group *group,
+				      const char *name)
+{
+	struct isw_device *dev = container_of(group, struct isw_device,
+					      donors_group);
+	struct isw_donor *donor = isw_donor_create(dev, name);
+
+	if (!donor)
+		return ERR_PTR(-ENOMEM);
+	config_item_init_type_name(&donor->item, name, &donor_type);
+	mutex_lock(&dev->lock);
+	list_add_tail(&donor->node, &dev->donors);
+	mutex_unlock(&dev->lock);
+	return &donor->item;
+}
+
+/* Not powered, or never given an address: nothing knows it but the list. */
+static void donor_drop(struct config_group *group, struct config_item *item)
+{
+	struct isw_donor *donor = to_donor(item);
+
+	mutex_lock(&donor->dev->lock);
+	list_del(&donor->node);
+	mutex_unlock(&donor->dev->lock);
+	config_item_put(item);
+}
+
+static struct configfs_group_operations donors_group_ops = {
+	.make_item = donor_make,
+	.drop_item = donor_drop,
+};
+
+static const struct config_item_type donors_type = {
+	.ct_group_ops = &donors_group_ops,
+	.ct_owner = THIS_MODULE,
+};
+
+/* ---- the root ----------------------------------------------------------- */
+
+static struct config_group *device_make(struct config_group *group,
+					const char *name)
+{
+	struct isw_device *dev;
+	unsigned int n;
+	char end;
+
+	if (sscanf(name, "infiniswap%u%c", &n, &end) != 1 || n > 31 ||
+	    (name[10] == '0' && name[11])) {
+		pr_err("%s: name is not infiniswap0 to infiniswap31\n", name);
+		return ERR_PTR(-EINVAL);
+	}
+	dev = isw_device_create(name);
+	if (!dev)
+		return ERR_PTR(-ENOMEM);
+	config_group_init_type_name(&dev->group, name, &device_type);
+	config_group_init_type_name(&dev->donors_group, "donors", &donors_type);
+	configfs_add_default_group(&dev->donors_group, &dev->group);
+	return &dev->group;
+}
+
+static struct configfs_group_operations root_group_ops = {
+	.make_group = device_make,
+};
+
+static const struct config_item_type root_type = {
+	.ct_group_ops = &root_group_ops,
+	.ct_owner = THIS_MODULE,
+};
+
+static struct configfs_subsystem isw_subsys = {
+	.su_group = {
+		.cg_item = {
+			.ci_namebuf = "infiniswap",
+			.ci_type = &root_type,
+		},
+	},
+};
+
+int isw_configfs_init(void)
+{
+	config_group_init(&isw_subsys.su_group);
+	mutex_init(&isw_subsys.su_mutex);
+	return configfs_register_subsystem(&isw_subsys);
+}
+
+void isw_configfs_exit(void)
+{
+	configfs_unregister_subsystem(&isw_subsys);
+}

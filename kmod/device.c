@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A swap device from power-on to power-off: allocate all it will need, find
+ * donors, show the disk; and all of it backwards.
+ */
+#include <linux/random.h>
+#include <linux/slab.h>
+
+#include "debugfs.h"
+#include "device.h"
+#include "donor.h"
+#include "io.h"
+#include "map.h"
+#include "queue.h"
+#include "rdma.h"
+#include "sysfs.h"
+
+#define FIRST_GRANT_TIMEOUT	(10 * HZ)
+
+static LIST_HEAD(isw_devices);
+static DEFINE_MUTEX(isw_devices_lock);
+
+/* ---- requests driven again ---------------------------------------------- */
+
+/* Drive parked requests again, from a worker: the caller may hold locks. */
+void isw_device_redrive(struct isw_device *dev, struct list_head *ios)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&dev->redrive_lock, flags);
+	list_splice_tail(ios, &dev->redrive);
+	spin_unlock_irqrestore(&dev->redrive_lock, flags);
+	queue_work(isw_io_wq, &dev->redrive_work);
+}
+
+static struct isw_io *redrive_pop(struct isw_device *dev)
+{
+	struct isw_io *io;
+	unsigned long flags;
+
+	spin_lock_irqsave(&dev->redrive_lock, flags);
+	io = list_first_entry_or_null(&dev->redrive, struct isw_io, node);
+	if (io)
+		list_del(&io->node);
+	spin_unlock_irqrestore(&dev->redrive_lock, flags);
+	return io;
+}
+
+static void redrive_work(struct work_struct *work)
+{
+	struct isw_device *dev = container_of(work, struct isw_device,
+					      redrive_work);
+	struct isw_batch batch = {};
+	struct isw_io *io;
+
+	while ((io = redrive_pop(dev))) {
+		rcu_read_lock();
+		isw_io_drive(io, &batch);
+		isw_batch_post(&batch);
+		rcu_read_unlock();
+	}
+}
+
+/* ---- creation ----------------------------------------------------------- */
+
+struct isw_device *isw_device_create(const char *name)
+{
+	struct isw_device *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
+
+	if (!dev)
+		return NULL;
+	strscpy(dev->name, name, sizeof(dev->name));
+	dev->cfg = (struct isw_config) {
+		.slab_size = SZ_64M,
+		.queues = min(num_online_cpus(), (unsigned int)ISW_MAX_QUEUES),
+		.queue_depth = 32,
+		.max_sessions = 16,
+		.spares = 4,
+		.ready_grants = 2,
+		.stall_ms = 5000,
+		.donor_loss_timeout = 30,
+	};
+	dev->stopping = true;
+	init_waitqueue_head(&dev->drain_wait);
+	init_waitqueue_head(&dev->ready_wait);
+	spin_lock_init(&dev->redrive_lock);
+	spin_lock_init(&dev->want_lock);
+	spin_lock_init(&dev->active_lock);
+	mutex_init(&dev->lock);
+	mutex_init(&dev->hca_lock);
+	mutex_init(&dev->power_lock);
+	INIT_LIST_HEAD(&dev->redrive);
+	INIT_LIST_HEAD(&dev->want);
+	INIT_LIST_HEAD(&dev->donors);
+	INIT_LIST_HEAD(&dev->hcas);
+	INIT_WORK(&dev->redrive_work, redrive_work);
+	INIT_DELAYED_WORK(&dev->tick_work, isw_map_tick);
+	INIT_DELAYED_WORK(&dev->map_work, isw_map_work);
+	return dev;
+}
+
+void isw_device_free(struct isw_device *dev)
+{
+	kfree(dev);
+}
+
+/* ---- power-on ----------------------------------------------------------- */
+
+static int config_check(struct isw_device *dev)
+{
+	const struct isw_config *cfg = &dev->cfg;
+	struct isw_donor *donor;
+
+	if (cfg->redundancy == ISW_REDUNDANCY_UNSET) {
+		isw_err(dev, "power: redundancy is not set\n");
+		return -EINVAL;
+	}
+	if (!cfg->size || cfg->size & (cfg->slab_size - 1)) {
+		isw_err(dev, "power: size %llu is not a multiple of slab_size %llu\n",
+			cfg->size, cfg->slab_size);
+		return -EINVAL;
+	}
+	list_for_each_entry(donor, &dev->donors, node)
+		if (donor->addr.ss_family)
+			return 0;
+	isw_err(dev, "power: no donor has an address\n");
+	return -EDESTADDRREQ;
+}
+
+static void device_free_memory(struct isw_device *dev)
+{
+	isw_tags_free(dev);
+	isw_slabs_free(dev);
+	free_percpu(dev->stats);
+	kfree(dev->active);
+	kfree(dev->draw);
+	dev->stats = NULL;
+	dev->active = NULL;
+	dev->draw = NULL;
+}
+
+static int device_alloc_memory(struct isw_device *dev)
+{
+	int ret = -ENOMEM;
+
+	dev->slab_shift = isw_slab_shift(dev->cfg.slab_size);
+	dev->nr_slabs = isw_slab_count(dev->cfg.size, dev->slab_shift);
+	dev->stats = alloc_percpu(struct isw_stats);
+	dev->active = kcalloc(dev->cfg.max_sessions, sizeof(*dev->active),
+			      GFP_KERNEL);
+	dev->draw = kzalloc(sizeof(*dev->draw), GFP_KERNEL);
+	if (dev->stats && dev->active && dev->draw)
+		ret = isw_slabs_alloc(dev);
+	if (!ret)
+		ret = isw_tags_alloc(dev);
+	if (ret) {
+		isw_err(dev, "power: no memory for %u slabs\n", dev->nr_slabs);
+		device_free_memory(dev);
+	}
+	return ret;
+}
+
+static void works_start(struct isw_device *dev)
+{
+	dev->redraw_at = jiffies;
+	WRITE_ONCE(dev->stopping, false);
+	queue_delayed_work(isw_io_wq, &dev->tick_work, ISW_TICK);
+	queue_delayed_work(isw_map_wq, &dev->map_work, 0);
+}
+
+/* After the disk is gone: no request is left that could need any of this. */
+static void sessions_stop(struct isw_device *dev)
+{
+	struct isw_donor *donor;
+
+	WRITE_ONCE(dev->stopping, true);
+	/* twice: a run that overlapped with the first may have queued itself */
+	cancel_delayed_work_sync(&dev->map_work);
+	cancel_delayed_work_sync(&dev->tick_work);
+	list_for_each_entry(donor, &dev->donors, node)
+		isw_donor_leave(donor);		/* all at the same time */
+	list_for_each_entry(donor, &dev->donors, node)
+		isw_donor_shutdown(donor);
+	cancel_delayed_work_sync(&dev->map_work);
+	cancel_work_sync(&dev->redrive_work);
+	list_for_each_entry(donor, &dev->donors, node) {
+		donor->nr_slabs = 0;
+		donor->nr_ready = 0;
+	}
+	dev->nr_ready = 0;
+	isw_hcas_free(dev);
+}
+
+/* Every donor with an address was tried and is not connected. */
+static bool all_failed(struct isw_device *dev)
+{
+	struct isw_donor *donor;
+
+	list_for_each_entry(donor, &dev->donors, node)
+		if (donor->addr.ss_family &&
+		    (READ_ONCE(donor->state) != ISW_DONOR_IDLE ||
+		     !READ_ONCE(donor->failures)))
+			return false;
+	return true;
+}
+
+static int wait_first_grant(struct isw_device *dev)
+{
+	long ret;
+
+	ret = wait_event_interruptible_timeout(dev->ready_wait,
+					       READ_ONCE(dev->nr_ready) ||
+					       all_failed(dev),
+					       FIRST_GRANT_TIMEOUT);
+	if (READ_ONCE(dev->nr_ready))
+		return 0;
+	if (ret < 0)
+		return ret;
+	if (all_failed(dev)) {
+		isw_err(dev, "power: no donor can be reached\n");
+		return -ENOTCONN;
+	}
+	isw_err(dev, "power: no donor granted a slab of %llu bytes within %u s\n",
+		dev->cfg.slab_size, FIRST_GRANT_TIMEOUT / HZ);
+	return -ENOSPC;
+}
+
+int isw_device_power_on(struct isw_device *dev)
+{
+	int ret;
+
+	lockdep_assert_held(&dev->power_lock);
+	ret = config_check(dev);
+	if (ret)
+		return ret;
+	ret = device_alloc_memory(dev);
+	if (ret)
+		return ret;
+	get_random_bytes(dev->client_id, sizeof(dev->client_id));
+	dev->max_sge = ISW_MAX_SEGMENTS;
+	dev->dying = false;
+
+	mutex_lock(&isw_devices_lock);
+	list_add_tail(&dev->node, &isw_devices);
+	mutex_unlock(&isw_devices_lock);
+	works_start(dev);
+	ret = wait_first_grant(dev);
+	if (ret)
+		goto err_stop;
+	ret = isw_disk_add(dev);
+	if (ret) {
+		isw_err(dev, "power: the disk cannot be added (%d)\n", ret);
+		goto err_stop;
+	}
+	ret = isw_sysfs_add(dev);
+	if (ret)
+		goto err_disk;
+	isw_debugfs_add(dev);
+	dev->powered = true;
+	isw_info(dev, "%llu MiB in %u slabs of %llu MiB, %u + %u queues of %u\n",
+		 dev->cfg.size >> 20, dev->nr_slabs, dev->cfg.slab_size >> 20,
+		 dev->cfg.queues, dev->cfg.queues, dev->cfg.queue_depth);
+	return 0;
+
+err_disk:
+	isw_disk_remove(dev);
+err_stop:
+	mutex_lock(&isw_devices_lock);
+	list_del(&dev->node);
+	mutex_unlock(&isw_devices_lock);
+	sessions_stop(dev);
+	device_free_memory(dev);
+	return ret;
+}
+
+/* ---- power-off ---------------------------------------------------------- */
+
+/* del_gendisk() waits for every request, so parked ones must fail first. */
+static void fail_parked(struct isw_device *dev)
+{
+	u32 i;
+
+	WRITE_ONCE(dev->dying, true);
+	for (i = 0; i < dev->nr_slabs; i++)
+		isw_slab_kick(dev, &dev->slabs[i]);
+}
+
+int isw_device_power_off(struct isw_device *dev)
+{
+	int ret;
+
+	lockdep_assert_held(&dev->power_lock);
+	ret = isw_disk_close(dev);
+	if (ret) {
+		isw_err(dev, "power: the device is in use\n");
+		return ret;
+	}
+	fail_parked(dev);
+	isw_debugfs_remove(dev);
+	isw_sysfs_remove(dev);
+	isw_disk_remove(dev);
+
+	mutex_lock(&isw_devices_lock);
+	list_del(&dev->node);
+	mutex_unlock(&isw_devices_lock);
+	sessions_stop(dev);
+	device_free_memory(dev);
+	dev->powered = false;
+	isw_info(dev, "powered off\n");
+	return 0;
+}
+
+void isw_devices_remove_hca(struct ib_device *ibdev)
+{
+	struct isw_device *dev;
+
+	mutex_lock(&isw_devices_lock);
+	list_for_each_entry(dev, &isw_devices, node)
+		isw_hca_remove(dev, ibdev);
+	mutex_unlock(&isw_devices_lock);
+}

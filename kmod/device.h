@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * One swap device: what it is made of and how it is switched on and off. All
+ * memory that its I/O path ever needs is allocated at power-on.
+ */
+#ifndef _ISW_DEVICE_H
+#define _ISW_DEVICE_H
+
+#include <linux/blk-mq.h>
+#include <linux/configfs.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <infiniswap/slabmap.h>
+#include <infiniswap/wire.h>
+
+#include "slab.h"
+#include "stats.h"
+
+#define ISW_MAX_SEGMENTS	16
+#define ISW_MAX_REQUEST		(1u << 20)	/* bytes */
+#define ISW_READY_MAX		16
+#define ISW_TICK		msecs_to_jiffies(50)
+
+enum isw_redundancy {
+	ISW_REDUNDANCY_UNSET,
+	ISW_REDUNDANCY_NONE,
+};
+
+/* What configfs sets. The first group is fixed while the device is powered. */
+struct isw_config {
+	u64 size;			/* bytes */
+	u64 slab_size;			/* bytes */
+	enum isw_redundancy redundancy;
+	unsigned int queues;		/* hardware queues per direction */
+	unsigned int queue_depth;	/* requests per hardware queue */
+	unsigned int max_sessions;
+
+	unsigned int spares;		/* connected donors without a slab */
+	unsigned int ready_grants;
+	unsigned int stall_ms;
+	unsigned int donor_loss_timeout; /* seconds */
+};
+
+struct isw_device {
+	char name[DISK_NAME_LEN];
+	struct isw_config cfg;
+
+	/* I/O path: constant while powered */
+	unsigned int slab_shift;
+	u32 nr_slabs;
+	struct isw_slab *slabs;
+	atomic64_t *words;		/* one per page, see pageword.h */
+	struct isw_stats __percpu *stats;
+	bool dying;			/* park no more: fail */
+
+	struct blk_mq_tag_set tag_set;
+	struct gendisk *disk;
+	bool tags_ready;
+	unsigned int nr_ios;
+	struct isw_io **ios;		/* every request's PDU */
+	wait_queue_head_t drain_wait;	/* a PDU let go of its mapping */
+	atomic_t drainers;
+
+	/* requests to drive again */
+	spinlock_t redrive_lock;
+	struct list_head redrive;
+	struct work_struct redrive_work;
+
+	/* slabs that wait for a mapping (or for DMA addresses) */
+	spinlock_t want_lock;
+	struct list_head want;
+
+	struct delayed_work tick_work;	/* stalls, heartbeats, deadlines */
+	struct delayed_work map_work;	/* connections, grants, mappings */
+	bool stopping;			/* neither work is queued again */
+
+	struct mutex lock;		/* donors, ready, every mapping */
+	struct list_head donors;
+	struct isw_grant ready[ISW_READY_MAX];
+	unsigned int nr_ready;
+	wait_queue_head_t ready_wait;	/* for power-on */
+	struct isw_draw *draw;		/* scratch of the placement */
+	unsigned long redraw_at;	/* jiffies: when a spare is exchanged */
+
+	spinlock_t active_lock;
+	struct isw_donor **active;	/* [max_sessions], donors with a session */
+
+	struct mutex hca_lock;
+	struct list_head hcas;
+	unsigned int max_sge;		/* as the device was added with; 0: not yet */
+	u8 client_id[ISW_CLIENT_ID_LEN];
+
+	struct mutex power_lock;
+	bool powered;
+	bool closing;			/* disk->open_mutex: no more opens */
+	struct list_head node;		/* isw_devices, while powered */
+	struct config_group group;
+	struct config_group donors_group;
+	struct isw_kobj *kobj;		/* sysfs: infiniswap/ */
+	struct isw_kobj *donors_kobj;	/* sysfs: infiniswap/donors/ */
+	struct dentry *debugfs;
+};
+
+/*
+ * io_wq: fail-over and requests driven again, waits for nobody.
+ * map_wq: waits for answers of live donors, at most ISW_CALL_TIMEOUT each.
+ * conn_wq: connects; may wait for anything, so nothing waits for it.
+ */
+extern struct workqueue_struct *isw_io_wq, *isw_map_wq, *isw_conn_wq;
+
+static inline u64 isw_nr_pages(const struct isw_device *dev)
+{
+	return dev->cfg.size >> ISW_PAGE_SHIFT;
+}
+
+static inline unsigned long isw_stall_jiffies(const struct isw_device *dev)
+{
+	return msecs_to_jiffies(READ_ONCE(dev->cfg.stall_ms));
+}
+
+struct ib_device;
+
+struct isw_device *isw_device_create(const char *name);
+void isw_device_free(struct isw_device *dev);
+int isw_device_power_on(struct isw_device *dev);
+int isw_device_power_off(struct isw_device *dev);
+void isw_devices_remove_hca(struct ib_device *ibdev);
+void isw_device_redrive(struct isw_device *dev, struct list_head *ios);
+
+#define isw_err(dev, fmt, ...)	pr_err("%s: " fmt, (dev)->name, ##__VA_ARGS__)
+#define isw_info(dev, fmt, ...)	pr_info("%s: " fmt, (dev)->name, ##__VA_ARGS__)
+
+#endif /* _ISW_DEVICE_H */

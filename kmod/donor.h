@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * One donor of one device: its state (fsm.h), its session, its counters.
+ */
+#ifndef _ISW_DONOR_H
+#define _ISW_DONOR_H
+
+#include <linux/configfs.h>
+#include <linux/list.h>
+#include <linux/socket.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+#include <infiniswap/fsm.h>
+
+#include "session.h"
+#include "stats.h"
+
+struct isw_device;
+struct isw_kobj;
+
+struct isw_donor {
+	struct isw_device *dev;
+	struct list_head node;		/* dev->donors, under dev->lock */
+	char name[CONFIGFS_ITEM_NAME_LEN];
+	struct sockaddr_storage addr;	/* ss_family 0: not set yet */
+	u16 port;
+
+	spinlock_t lock;		/* state changes */
+	u8 state;			/* enum isw_donor_state; read anywhere */
+	bool error;			/* the present session is no good */
+	u64 epoch;			/* of the daemon that lent our grants */
+
+	struct isw_session session;
+	struct work_struct fail_work;	/* io_wq: drain a broken session */
+	struct delayed_work work;	/* conn_wq: connect, resume, leave */
+	unsigned long broken_at;	/* jiffies: requests held since */
+	unsigned long retry_at;		/* jiffies: do not connect earlier */
+	unsigned long ping_at;		/* jiffies: next heartbeat */
+	unsigned int failures;		/* attempts in a row */
+	bool broke;			/* next UP counts as reconnect */
+	bool draining;			/* wants its grants back, takes no more */
+
+	/* under dev->lock */
+	u32 nr_slabs;			/* legs of published mappings */
+	u32 nr_ready;			/* grants in dev->ready */
+
+	struct isw_msg_grants *list_buf;
+
+	struct isw_donor_stats __percpu *stats;
+	struct config_item item;
+	struct isw_kobj *kobj;
+};
+
+static inline bool isw_donor_live(const struct isw_donor *donor)
+{
+	/* pairs with the release in donor_event(): the session is whole */
+	return smp_load_acquire(&donor->state) == ISW_DONOR_LIVE;
+}
+
+struct isw_donor *isw_donor_create(struct isw_device *dev, const char *name);
+void isw_donor_free(struct isw_donor *donor);
+
+/* any context; @why is a literal */
+void isw_donor_error(struct isw_donor *donor, const char *why);
+
+/* process context, dev->lock held where map.c calls */
+bool isw_donor_connect(struct isw_donor *donor);
+void isw_donor_leave(struct isw_donor *donor);
+void isw_donor_give_up(struct isw_donor *donor, const char *why);
+void isw_donor_tick(struct isw_donor *donor);
+void isw_donor_quiesce(struct isw_donor *donor);
+void isw_donor_shutdown(struct isw_donor *donor);
+
+#define isw_donor_info(d, fmt, ...) \
+	pr_info("%s: %s: " fmt, (d)->dev->name, (d)->name, ##__VA_ARGS__)
+#define isw_donor_warn(d, fmt, ...) \
+	pr_warn("%s: %s: " fmt, (d)->dev->name, (d)->name, ##__VA_ARGS__)
+
+#endif /* _ISW_DONOR_H */

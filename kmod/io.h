@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * One request's life. struct isw_io is the request's PDU: everything that the
+ * request will ever need, so that its path allocates nothing.
+ */
+#ifndef _ISW_IO_H
+#define _ISW_IO_H
+
+#include <linux/atomic.h>
+#include <linux/list.h>
+#include <linux/scatterlist.h>
+#include <rdma/ib_verbs.h>
+
+#include "device.h"
+#include "slab.h"
+
+/* One work request towards one leg. */
+struct isw_leg_wr {
+	struct ib_cqe cqe;
+	struct ib_rdma_wr wr;
+	struct isw_io *io;
+	struct isw_conn *conn;
+	struct ib_sge sge[ISW_MAX_SEGMENTS];
+};
+
+struct isw_io {
+	struct isw_device *dev;		/* these three never change */
+	unsigned int hwq;		/* index among the queues of its direction */
+	bool write;
+
+	bool claimed;			/* write: owns BUSY on all its pages */
+	bool begun;			/* write: older copies are void */
+	u8 tries;			/* work requests that failed so far */
+	blk_status_t status;
+	struct isw_slab *slab;
+	u64 page;			/* first page, of the device */
+	u32 count;			/* pages */
+	u32 cursor;			/* read: pages done */
+	u32 run;			/* read: pages under way behind cursor */
+	unsigned long deadline;		/* jiffies: fail if unmapped by then */
+
+	struct isw_mapping *mapping;	/* named while a WR may be under way */
+	atomic_t pending;		/* WRs under way, + 1 while posting */
+	atomic_t acked;			/* legs that acknowledged, a bit each */
+	struct list_head node;		/* slab->parked or dev->redrive */
+
+	struct isw_hca *hca;		/* where sg is DMA-mapped */
+	int nents;			/* of sg as filled */
+	int dma_nents;			/* of sg as DMA-mapped */
+	struct scatterlist sg[ISW_MAX_SEGMENTS];
+	struct isw_leg_wr leg[ISW_MAX_LEGS];
+};
+
+struct isw_batch;
+
+void isw_io_start(struct isw_io *io, struct isw_batch *batch);
+void isw_io_drive(struct isw_io *io, struct isw_batch *batch);
+void isw_io_leg_done(struct isw_leg_wr *lw, bool ok);
+
+#endif /* _ISW_IO_H */

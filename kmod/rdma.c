@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From a request's pages to work requests and back. io.c says what to do;
+ * this file knows how. Everything that is posted was filled in the PDU.
+ */
+#include "device.h"
+#include "donor.h"
+#include "io.h"
+#include "rdma.h"
+#include "session.h"
+
+/*
+ * Make the request's pages known to the HCA that serves @donor. False: no DMA
+ * addresses to be had now (IOMMU full); the slab is kicked by the next tick.
+ */
+bool isw_rdma_map(struct isw_io *io, struct isw_donor *donor)
+{
+	struct isw_hca *hca = donor->session.hca;
+
+	if (likely(io->hca == hca))
+		return true;
+	isw_rdma_unmap(io);
+	io->dma_nents = ib_dma_map_sg(hca->ibdev, io->sg, io->nents,
+				      io->write ? DMA_TO_DEVICE : DMA_FROM_DEVICE);
+	if (unlikely(!io->dma_nents)) {
+		isw_slab_want(io->dev, io->slab);
+		return false;
+	}
+	io->hca = hca;
+	return true;
+}
+
+void isw_rdma_unmap(struct isw_io *io)
+{
+	if (io->hca)
+		ib_dma_unmap_sg(io->hca->ibdev, io->sg, io->nents,
+				io->write ? DMA_TO_DEVICE : DMA_FROM_DEVICE);
+	io->hca = NULL;
+}
+
+/* The part [@skip, @skip + @len) of the mapped pages, in bytes. */
+static int fill_sge(struct isw_io *io, struct ib_sge *sge, u32 skip, u32 len)
+{
+	struct scatterlist *sg;
+	int i, n = 0;
+
+	for_each_sg(io->sg, sg, io->dma_nents, i) {
+		u32 have = sg_dma_len(sg), take;
+
+		if (skip >= have) {
+			skip -= have;
+			continue;
+		}
+		take = min(have - skip, len);
+		sge[n].addr = sg_dma_address(sg) + skip;
+		sge[n].length = take;
+		sge[n].lkey = io->hca->pd->local_dma_lkey;
+		n++;
+		skip = 0;
+		len -= take;
+		if (!len)
+			break;
+	}
+	return n;
+}
+
+static void rdma_done(struct ib_cq *cq, struct ib_wc *wc)
+{
+	struct isw_leg_wr *lw = container_of(wc->wr_cqe, struct isw_leg_wr, cqe);
+	struct isw_conn *conn = lw->conn;
+	struct isw_donor *donor = conn->donor;
+	bool ok = wc->status == IB_WC_SUCCESS;
+
+	isw_conn_progress(conn);
+	if (likely(ok)) {
+		if (lw->io->write)
+			isw_stat_add(donor->stats, pages_out, lw->io->count);
+		else
+			isw_stat_add(donor->stats, pages_in, lw->io->run);
+	} else {
+		isw_stat_inc(donor->stats, errors);
+		if (wc->status != IB_WC_WR_FLUSH_ERR)
+			isw_donor_error(donor, ib_wc_status_msg(wc->status));
+		else
+			isw_donor_error(donor, "queue pair in error");
+	}
+	isw_io_leg_done(lw, ok);
+}
+
+/* Add the work request for pages [@first, @first + @count) of the request. */
+void isw_rdma_add(struct isw_io *io, const struct isw_grant *grant,
+		  unsigned int leg, u32 first, u32 count,
+		  struct isw_batch *batch)
+{
+	struct isw_session *s = &grant->donor->session;
+	struct isw_leg_wr *lw = &io->leg[leg];
+	u64 pos = (io->page + first) << ISW_PAGE_SHIFT;
+	struct ib_send_wr *wr = &lw->wr.wr;
+
+	lw->io = io;
+	lw->conn = io->write ? &s->write[io->hwq] : &s->read[io->hwq];
+	lw->cqe.done = rdma_done;
+	wr->next = NULL;
+	wr->wr_cqe = &lw->cqe;
+	wr->sg_list = lw->sge;
+	wr->num_sge = fill_sge(io, lw->sge, first << ISW_PAGE_SHIFT,
+			       count << ISW_PAGE_SHIFT);
+	wr->opcode = io->write ? IB_WR_RDMA_WRITE : IB_WR_RDMA_READ;
+	wr->send_flags = IB_SEND_SIGNALED;
+	lw->wr.remote_addr = grant->addr +
+			     isw_slab_offset(pos, io->dev->slab_shift);
+	lw->wr.rkey = grant->rkey;
+
+	if (batch->conn != lw->conn)
+		isw_batch_post(batch);
+	batch->conn = lw->conn;
+	if (batch->first)
+		batch->last->next = wr;
+	else
+		batch->first = wr;
+	batch->last = wr;
+}
+
+static struct isw_leg_wr *leg_wr(const struct ib_send_wr *wr)
+{
+	return container_of(wr->wr_cqe, struct isw_leg_wr, cqe);
+}
+
+/*
+ * Post the chain with one doorbell. A refusal is a failed leg of each request
+ * from the refused one on, never a failed request.
+ *
+ * Soft-RoCE before 6.2 runs its requester in a tasklet: with softirqs held off
+ * the whole chain is sent in one go instead of by a wakeup of ksoftirqd.
+ */
+void isw_batch_post(struct isw_batch *batch)
+{
+	struct isw_conn *conn = batch->conn;
+	const struct ib_send_wr *bad = NULL, *wr, *next;
+	int ret;
+
+	if (!batch->first)
+		return;
+	for (wr = batch->first; wr; wr = wr->next)
+		isw_conn_posting(conn);
+
+	local_bh_disable();
+	ret = ib_post_send(conn->id->qp, batch->first, &bad);
+	local_bh_enable();
+	*batch = (struct isw_batch) {};
+	if (likely(!ret))
+		return;
+
+	isw_donor_error(conn->donor, "post refused");
+	for (wr = bad; wr; wr = next) {
+		next = wr->next;
+		isw_conn_progress(conn);
+		isw_stat_inc(conn->donor->stats, errors);
+		isw_io_leg_done(leg_wr(wr), false);
+	}
+}

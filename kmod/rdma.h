@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Work requests: DMA addresses, building, posting in chains, completing.
+ * No memory region on this side: pages go by pd->local_dma_lkey.
+ */
+#ifndef _ISW_RDMA_H
+#define _ISW_RDMA_H
+
+#include <linux/spinlock.h>
+#include <rdma/ib_verbs.h>
+
+struct isw_conn;
+struct isw_donor;
+struct isw_grant;
+struct isw_io;
+struct isw_leg_wr;
+
+/* A chain of work requests for one queue pair, posted with one call. */
+struct isw_batch {
+	struct isw_conn *conn;
+	struct ib_send_wr *first, *last;
+};
+
+bool isw_rdma_map(struct isw_io *io, struct isw_donor *donor);
+void isw_rdma_unmap(struct isw_io *io);
+void isw_rdma_add(struct isw_io *io, const struct isw_grant *grant,
+		  unsigned int leg, u32 first, u32 count,
+		  struct isw_batch *batch);
+void isw_batch_post(struct isw_batch *batch);
+
+#endif /* _ISW_RDMA_H */

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Slabs: publishing and draining their mappings, the requests parked on them,
+ * their page words. Which mapping to publish is decided in map.c.
+ */
+#include <linux/vmalloc.h>
+#include <linux/sched.h>
+
+#include "device.h"
+#include "io.h"
+#include "map.h"
+#include "slab.h"
+
+int isw_slabs_alloc(struct isw_device *dev)
+{
+	u32 i;
+
+	dev->slabs = vzalloc(array_size(dev->nr_slabs, sizeof(*dev->slabs)));
+	dev->words = vzalloc(array_size(isw_nr_pages(dev), sizeof(*dev->words)));
+	if (!dev->slabs || !dev->words) {
+		isw_slabs_free(dev);
+		return -ENOMEM;
+	}
+	for (i = 0; i < dev->nr_slabs; i++) {
+		struct isw_slab *slab = &dev->slabs[i];
+
+		slab->index = i;
+		spin_lock_init(&slab->lock);
+		INIT_LIST_HEAD(&slab->parked);
+		INIT_LIST_HEAD(&slab->want);
+	}
+	return 0;
+}
+
+void isw_slabs_free(struct isw_device *dev)
+{
+	vfree(dev->slabs);
+	vfree(dev->words);
+	dev->slabs = NULL;
+	dev->words = NULL;
+}
+
+/* A request still uses a mapping that is not published any more? */
+static bool stale_mapping_in_use(struct isw_device *dev)
+{
+	struct isw_mapping *m;
+	unsigned int i;
+
+	for (i = 0; i < dev->nr_ios; i++) {
+		m = smp_load_acquire(&dev->ios[i]->mapping);
+		if (m && rcu_access_pointer(m->slab->mapping) != m)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Wait until every mapping that was unpublished is out of use. A request names
+ * its mapping inside the RCU section in which it found it, so after a grace
+ * period every user can be seen. Ends because each of them completes: the
+ * transport either delivers or, after stall_ms, is made to flush.
+ */
+void isw_slabs_drain(struct isw_device *dev)
+{
+	synchronize_rcu();
+	atomic_inc(&dev->drainers);
+	smp_mb__after_atomic();	/* pairs with the barrier in io_unname() */
+	wait_event(dev->drain_wait, !stale_mapping_in_use(dev));
+	atomic_dec(&dev->drainers);
+}
+
+void isw_slab_publish(struct isw_device *dev, struct isw_slab *slab,
+		      const struct isw_mapping *next)
+{
+	struct isw_mapping *old, *new = NULL;
+
+	old = rcu_dereference_protected(slab->mapping,
+					lockdep_is_held(&dev->lock));
+	if (next) {
+		new = old == &slab->maps[0] ? &slab->maps[1] : &slab->maps[0];
+		*new = *next;
+		new->slab = slab;
+		new->generation = ++slab->generation;
+	}
+	rcu_assign_pointer(slab->mapping, new);
+}
+
+static atomic64_t *slab_words(struct isw_device *dev, struct isw_slab *slab)
+{
+	return dev->words + isw_slab_pages(dev->slab_shift) * slab->index;
+}
+
+/* @copies are no more, and nobody who might set them again is under way. */
+void isw_slab_clear_copies(struct isw_device *dev, struct isw_slab *slab,
+			   u64 copies)
+{
+	u64 pages = isw_slab_pages(dev->slab_shift), i;
+	atomic64_t *words = slab_words(dev, slab);
+
+	for (i = 0; i < pages; i++) {
+		if (atomic64_read(&words[i]) & copies)
+			atomic64_andnot(copies, &words[i]);
+		if (!(i % 4096))
+			cond_resched();
+	}
+}
+
+/*
+ * Let @io wait on its slab, unless the slab was kicked since @kicks was read:
+ * then the reason to wait may be gone, and the caller looks again.
+ */
+bool isw_slab_park(struct isw_slab *slab, struct isw_io *io, unsigned int kicks)
+{
+	unsigned long flags;
+	bool parked;
+
+	spin_lock_irqsave(&slab->lock, flags);
+	parked = slab->kicks == kicks;
+	if (parked)
+		list_add_tail(&io->node, &slab->parked);
+	spin_unlock_irqrestore(&slab->lock, flags);
+	return parked;
+}
+
+/* Something that requests of this slab may wait for has changed. */
+void isw_slab_kick(struct isw_device *dev, struct isw_slab *slab)
+{
+	unsigned long flags;
+	LIST_HEAD(ios);
+
+	spin_lock_irqsave(&slab->lock, flags);
+	smp_store_release(&slab->kicks, slab->kicks + 1);
+	list_splice_init(&slab->parked, &ios);
+	spin_unlock_irqrestore(&slab->lock, flags);
+	if (!list_empty(&ios))
+		isw_device_redrive(dev, &ios);
+}
+
+/* Ask for a mapping; the caller parks its request. */
+void isw_slab_want(struct isw_device *dev, struct isw_slab *slab)
+{
+	unsigned long flags;
+	bool first;
+
+	spin_lock_irqsave(&dev->want_lock, flags);
+	first = list_empty(&slab->want);
+	if (first)
+		list_add_tail(&slab->want, &dev->want);
+	spin_unlock_irqrestore(&dev->want_lock, flags);
+	if (first)
+		isw_map_kick(dev);
+}
+
+/*
+ * The content of these pages is not needed any more. Never waits, takes no
+ * lock: called for freed swap slots under the swap code's spinlocks. A write
+ * under way keeps BUSY and will find that it wrote for nobody.
+ */
+void isw_pages_discard(struct isw_device *dev, u64 page, u64 count)
+{
+	atomic64_t *word = dev->words + page;
+
+	for (; count; count--, word++) {
+		s64 old = atomic64_read(word);
+
+		do {
+			if (!(old & ISW_WORD_WRITTEN))
+				break;
+		} while (!atomic64_try_cmpxchg(word, &old,
+					       isw_word_discard(old)));
+	}
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The slabs of a device: where each is mapped, who waits for it, and what is
+ * known of its pages.
+ */
+#ifndef _ISW_SLAB_H
+#define _ISW_SLAB_H
+
+#include <linux/atomic.h>
+#include <linux/list.h>
+#include <linux/rcupdate.h>
+#include <linux/spinlock.h>
+#include <infiniswap/pageword.h>
+#include <infiniswap/wire.h>
+
+struct isw_device;
+struct isw_donor;
+struct isw_io;
+
+/* A donor's memory lent for one slab. @donor NULL: nothing here. */
+struct isw_grant {
+	struct isw_donor *donor;
+	struct isw_grant_id id;
+	u64 addr;
+	u32 rkey;
+	bool resumed;			/* map.c: listed by the new session */
+};
+
+struct isw_slab;
+
+struct isw_mapping {
+	struct isw_slab *slab;
+	u32 generation;
+	struct isw_grant leg[ISW_MAX_LEGS];
+};
+
+struct isw_slab {
+	/*
+	 * Published under RCU; NULL: not mapped. The two @maps take turns: the
+	 * one not published is free to be filled once it was drained.
+	 */
+	struct isw_mapping __rcu *mapping;
+	struct isw_mapping maps[2];
+	u32 index;
+	u32 generation;
+	bool mark;			/* map.c, dev->lock: its leg lives on */
+	u8 dropped;			/* map.c, dev->lock: legs taken off, a bit each */
+
+	spinlock_t lock;		/* parked, kicks */
+	struct list_head parked;
+	unsigned int kicks;
+	struct list_head want;		/* dev->want_lock */
+};
+
+int isw_slabs_alloc(struct isw_device *dev);
+void isw_slabs_free(struct isw_device *dev);
+
+/*
+ * dev->lock held: publish a copy of @next (NULL: unmap). The old mapping is in
+ * use until isw_slabs_drain(), which must come before the next publish.
+ */
+void isw_slab_publish(struct isw_device *dev, struct isw_slab *slab,
+		      const struct isw_mapping *next);
+void isw_slabs_drain(struct isw_device *dev);
+void isw_slab_clear_copies(struct isw_device *dev, struct isw_slab *slab,
+			   u64 copies);
+
+/* I/O path, any context */
+bool isw_slab_park(struct isw_slab *slab, struct isw_io *io, unsigned int kicks);
+void isw_slab_kick(struct isw_device *dev, struct isw_slab *slab);
+void isw_slab_want(struct isw_device *dev, struct isw_slab *slab);
+void isw_pages_discard(struct isw_device *dev, u64 page, u64 count);
+
+static inline unsigned int isw_slab_kicks(const struct isw_slab *slab)
+{
+	/* pairs with the lock in isw_slab_kick(): conditions are read after */
+	return smp_load_acquire(&slab->kicks);
+}
+
+#endif /* _ISW_SLAB_H */

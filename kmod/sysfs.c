@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The view: /sys/block/<device>/infiniswap/ and its donors/<name>/, described
+ * in docs/ABI/sysfs-block-infiniswap. Read-only.
+ */
+#include <linux/kobject.h>
+#include <linux/slab.h>
+#include <linux/sysfs.h>
+
+#include "configfs.h"
+#include "device.h"
+#include "donor.h"
+#include "sysfs.h"
+
+/* A directory that shows @owner; outlives it by at most a reference. */
+struct isw_kobj {
+	struct kobject kobj;
+	void *owner;
+};
+
+struct isw_attr {
+	struct attribute attr;
+	ssize_t (*show)(void *owner, const struct isw_attr *a, char *buf);
+	size_t offset;			/* of a per-CPU counter */
+};
+
+static ssize_t attr_show(struct kobject *kobj, struct attribute *attr,
+			 char *buf)
+{
+	struct isw_attr *a = container_of(attr, struct isw_attr, attr);
+
+	return a->show(container_of(kobj, struct isw_kobj, kobj)->owner, a, buf);
+}
+
+static const struct sysfs_ops isw_sysfs_ops = {
+	.show = attr_show,
+};
+
+static void kobj_release(struct kobject *kobj)
+{
+	kfree(container_of(kobj, struct isw_kobj, kobj));
+}
+
+#define ISW_ATTR(_name, _show, _offset)					\
+	static struct isw_attr attr_##_name = {				\
+		.attr = { .name = #_name, .mode = 0444 },		\
+		.show = _show,						\
+		.offset = _offset,					\
+	}
+
+/* ---- a device ----------------------------------------------------------- */
+
+/* degraded: pages are held because the donor that has them is not there */
+const char *isw_device_state(struct isw_device *dev)
+{
+	const char *state = "up";
+	struct isw_donor *donor;
+
+	mutex_lock(&dev->lock);
+	list_for_each_entry(donor, &dev->donors, node)
+		if (donor->nr_slabs && !isw_donor_live(donor))
+			state = "degraded";
+	mutex_unlock(&dev->lock);
+	return state;
+}
+
+static ssize_t state_show(void *owner, const struct isw_attr *a, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", isw_device_state(owner));
+}
+
+static ssize_t redundancy_show(void *owner, const struct isw_attr *a, char *buf)
+{
+	struct isw_device *dev = owner;
+
+	return sysfs_emit(buf, "%s\n",
+			  isw_redundancy_name(dev->cfg.redundancy));
+}
+
+static ssize_t slab_size_show(void *owner, const struct isw_attr *a, char *buf)
+{
+	struct isw_device *dev = owner;
+
+	return sysfs_emit(buf, "%llu\n", dev->cfg.slab_size);
+}
+
+static ssize_t slabs_show(void *owner, const struct isw_attr *a, char *buf)
+{
+	struct isw_device *dev = owner;
+
+	return sysfs_emit(buf, "%u\n", dev->nr_slabs);
+}
+
+static ssize_t slabs_mapped_show(void *owner, const struct isw_attr *a,
+				 char *buf)
+{
+	struct isw_device *dev = owner;
+	u32 i, n = 0;
+
+	for (i = 0; i < dev->nr_slabs; i++)
+		n += !!rcu_access_pointer(dev->slabs[i].mapping);
+	return sysfs_emit(buf, "%u\n", n);
+}
+
+static ssize_t counter_show(void *owner, const struct isw_attr *a, char *buf)
+{
+	struct isw_device *dev = owner;
+
+	return sysfs_emit(buf, "%llu\n", isw_stat_sum(dev->stats, a->offset));
+}
+
+#define DEVICE_COUNTER(_name) \
+	ISW_ATTR(_name, counter_show, offsetof(struct isw_stats, _name))
+
+ISW_ATTR(state, state_show, 0);
+ISW_ATTR(redundancy, redundancy_show, 0);
+ISW_ATTR(slab_size, slab_size_show, 0);
+ISW_ATTR(slabs, slabs_show, 0);
+ISW_ATTR(slabs_mapped, slabs_mapped_show, 0);
+DEVICE_COUNTER(pages_in_remote);
+DEVICE_COUNTER(pages_out_remote);
+DEVICE_COUNTER(read_errors);
+DEVICE_COUNTER(write_errors);
+DEVICE_COUNTER(failovers);
+DEVICE_COUNTER(reconnects);
+
+static struct attribute *device_attrs[] = {
+	&attr_state.attr,
+	&attr_redundancy.attr,
+	&attr_slab_size.attr,
+	&attr_slabs.attr,
+	&attr_slabs_mapped.attr,
+	&attr_pages_in_remote.attr,
+	&attr_pages_out_remote.attr,
+	&attr_read_errors.attr,
+	&attr_write_errors.attr,
+	&attr_failovers.attr,
+	&attr_reconnects.attr,
+	NULL
+};
+ATTRIBUTE_GROUPS(device);
+
+static struct kobj_type device_ktype = {
+	.sysfs_ops = &isw_sysfs_ops,
+	.release = kobj_release,
+	.default_groups = device_groups,
+};
+
+/* ---- a donor ------------------------------------------------------------ */
+
+static ssize_t address_show(void *owner, const struct isw_attr *a, char *buf)
+{
+	struct isw_donor *donor = owner;
+
+	return sysfs_emit(buf, "%pISc\n", &donor->addr);
+}
+
+static ssize_t port_show(void *owner, const struct isw_attr *a, char *buf)
+{
+	struct isw_donor *donor = owner;
+
+	return sysfs_emit(buf, "%u\n", donor->port);
+}
+
+static ssize_t donor_state_show(void *owner, const struct isw_attr *a,
+				char *buf)
+{
+	struct isw_donor *donor = owner;
+	u8 state = READ_ONCE(donor->state);
+
+	if (state == ISW_DONOR_LIVE && READ_ONCE(donor->draining))
+		return sysfs_emit(buf, "draining\n");
+	return sysfs_emit(buf, "%s\n", isw_donor_state_name(state));
+}
+
+static ssize_t donor_slabs_show(void *owner, const struct isw_attr *a,
+				char *buf)
+{
+	struct isw_donor *donor = owner;
+
+	return sysfs_emit(buf, "%u\n", READ_ONCE(donor->nr_slabs));
+}
+
+static ssize_t donor_counter_show(void *owner, const struct isw_attr *a,
+				  char *buf)
+{
+	struct isw_donor *donor = owner;
+
+	return sysfs_emit(buf, "%llu\n", isw_stat_sum(donor->stats, a->offset));
+}
+
+#define DONOR_COUNTER(_name) \
+	ISW_ATTR(_name, donor_counter_show, \
+		 offsetof(struct isw_donor_stats, _name))
+
+static struct isw_attr attr_donor_state = {
+	.attr = { .name = "state", .mode = 0444 },
+	.show = donor_state_show,
+};
+
+static struct isw_attr attr_donor_slabs = {
+	.attr = { .name = "slabs", .mode = 0444 },
+	.show = donor_slabs_show,
+};
+
+ISW_ATTR(address, address_show, 0);
+ISW_ATTR(port, port_show, 0);
+DONOR_COUNTER(pages_in);
+DONOR_COUNTER(pages_out);
+DONOR_COUNTER(errors);
+
+static struct attribute *donor_attrs[] = {
+	&attr_address.attr,
+	&attr_port.attr,
+	&attr_donor_state.attr,
+	&attr_donor_slabs.attr,
+	&attr_pages_in.attr,
+	&attr_pages_out.attr,
+	&attr_errors.attr,
+	NULL
+};
+ATTRIBUTE_GROUPS(donor);
+
+static struct kobj_type donor_ktype = {
+	.sysfs_ops = &isw_sysfs_ops,
+	.release = kobj_release,
+	.default_groups = donor_groups,
+};
+
+static struct kobj_type donors_ktype = {
+	.sysfs_ops = &isw_sysfs_ops,
+	.release = kobj_release,
+};
+
+/* ---- directories -------------------------------------------------------- */
+
+static struct isw_kobj *kobj_add(struct kobj_type *type, struct kobject *parent,
+				 void *owner, const char *name)
+{
+	struct isw_kobj *k = kzalloc(sizeof(*k), GFP_KERNEL);
+
+	if (!k)
+		return NULL;
+	k->owner = owner;
+	if (kobject_init_and_add(&k->kobj, type, parent, "%s", name)) {
+		kobject_put(&k->kobj);
+		return NULL;
+	}
+	return k;
+}
+
+/* Waits for readers in the directory; @k->owner may go after this. */
+static void kobj_remove(struct isw_kobj **k)
+{
+	if (!*k)
+		return;
+	kobject_del(&(*k)->kobj);
+	kobject_put(&(*k)->kobj);
+	*k = NULL;
+}
+
+/* Show a donor that has an address. Harmless if it is shown already. */
+int isw_sysfs_add_donor(struct isw_donor *donor)
+{
+	struct isw_device *dev = donor->dev;
+
+	if (donor->kobj || !donor->addr.ss_family)
+		return 0;
+	donor->kobj = kobj_add(&donor_ktype, &dev->donors_kobj->kobj, donor,
+			       donor->name);
+	return donor->kobj ? 0 : -ENOMEM;
+}
+
+int isw_sysfs_add(struct isw_device *dev)
+{
+	struct kobject *disk = &disk_to_dev(dev->disk)->kobj;
+	struct isw_donor *donor;
+	int ret = -ENOMEM;
+
+	dev->kobj = kobj_add(&device_ktype, disk, dev, "infiniswap");
+	if (dev->kobj)
+		dev->donors_kobj = kobj_add(&donors_ktype, &dev->kobj->kobj,
+					    dev, "donors");
+	if (dev->donors_kobj)
+		ret = 0;
+	list_for_each_entry(donor, &dev->donors, node)
+		if (!ret)
+			ret = isw_sysfs_add_donor(donor);
+	if (ret) {
+		isw_sysfs_remove(dev);
+		return ret;
+	}
+	kobject_uevent(disk, KOBJ_CHANGE);
+	return 0;
+}
+
+void isw_sysfs_remove(struct isw_device *dev)
+{
+	struct isw_donor *donor;
+
+	list_for_each_entry(donor, &dev->donors, node)
+		kobj_remove(&donor->kobj);
+	kobj_remove(&dev->donors_kobj);
+	kobj_remove(&dev->kobj);
+}

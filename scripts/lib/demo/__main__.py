@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""scripts/demo: the command line, the set-up, and the order of things."""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+
+from . import CHECKOUT, Failed, table
+from .arms import ARMS
+from .progress import Clock, Progress
+from .run import Run
+
+SETUP = CHECKOUT / "scripts/setup"
+LIMIT = 600         # seconds after set-up
+
+
+def options():
+    parser = argparse.ArgumentParser(
+        prog="scripts/demo", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Redis on remote memory.\n\n"
+        "A virtual machine with 192 MiB of memory swaps to two donors over Soft-RoCE. A redis\n"
+        "server there is loaded with twice as much as the machine has, every value is read\n"
+        "back and verified, then values are read at random. The same follows on NVMe over\n"
+        "RDMA to a RAM disk, and a table compares the two.",
+        epilog="Exit status: 0 if every value on infiniswap was right, else 1; 2: wrong usage.")
+    parser.add_argument("--arms", default=",".join(ARMS), metavar="LIST",
+                        help="which, in this order (default: %(default)s)")
+    parser.add_argument("--seconds", type=int, default=30, metavar="S",
+                        help="of random reads (default: %(default)s)")
+    parser.add_argument("--limit", type=int, default=LIMIT, metavar="S",
+                        help="of all, after set-up (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N",
+                        help="of values and reads (default: %(default)s)")
+    parser.add_argument("--json", metavar="FILE", help="write the results there as well")
+    chosen = parser.parse_args()
+    chosen.arms = chosen.arms.split(",")
+    for arm in chosen.arms:
+        if arm not in ARMS:
+            parser.error(f"--arms: no arm is called '{arm}' (known: {', '.join(ARMS)})")
+    for name in ("seconds", "limit"):
+        if getattr(chosen, name) < 1:
+            parser.error(f"--{name} {getattr(chosen, name)}: must be positive")
+    return chosen
+
+
+def command(*argv):
+    """A step of the set-up; its stderr is for the user, its output is returned."""
+    result = subprocess.run([str(word) for word in argv], cwd=CHECKOUT, text=True,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
+    if result.returncode:
+        print(result.stdout, end="", file=sys.stderr)
+        raise Failed(f"{' '.join(str(word) for word in argv)}: status {result.returncode}")
+    return result.stdout.strip()
+
+
+def set_up():
+    """Packages, the guests' kernel and image, the build. Quick when it is all there."""
+    print("demo: set-up: packages, guest kernel and image, build (minutes the first time)",
+          flush=True)
+    command(SETUP, "packages", "build", "lab")
+    command(SETUP, "image")
+    kdir = command(SETUP, "kdir")
+    jobs = f"-j{len(os.sched_getaffinity(0))}"
+    command("make", "-s", jobs, f"KDIR={kdir}", "all", "guest-programs")
+
+
+def lines_about(results):
+    """What the table cannot say."""
+    for result in results:
+        if "reason" in result:
+            yield f"{result['arm']}: {result['outcome']}: {result['reason']}"
+        if result.get("kernel", "clean") != "clean":
+            yield f"{result['arm']}: kernel reports: {result['kernel']}"
+    yield ("Soft-RoCE between emulated machines: compare the columns with each other,"
+           " not with hardware.")
+
+
+def succeeded(results):
+    """Every value on infiniswap was verified, and no read was wrong."""
+    ours = [result for result in results if result["arm"] == "infiniswap"]
+    return all(result["outcome"] == "complete" and result["kernel"] == "clean" for result in ours)
+
+
+def main():
+    # SIGTERM unwinds like Ctrl-C, so that the guests end with the demo.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    chosen = options()
+    set_up()
+    clock = Clock(chosen.limit)
+    progress = Progress(clock)
+    results = []
+    for arm in chosen.arms:
+        results.append(Run(ARMS[arm], chosen, clock, progress).run())
+    progress.done()
+    print()
+    print(table.render(results))
+    print()
+    for line in lines_about(results):
+        print(line)
+    print(f"{clock.spent():.0f} s after set-up.")
+    if chosen.json:
+        with open(chosen.json, "w") as file:
+            json.dump(results, file, indent=2)
+    return 0 if succeeded(results) else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failed as failure:
+        print(f"demo: {failure}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One arm: boot, swap on, load redis, verify every value, read at random."""
+
+import json
+
+from . import CHECKOUT, Failed, Hung, OutOfTime
+from .arms import DONORS
+from .guests import Guests
+
+CLIENT_MIB = 192
+DONOR_MIB = 768
+VALUE_BYTES = 4080      # with redis' own bytes one page of its allocator
+_REDIS_UP = CHECKOUT / "tests/bench/guest/redis-up"
+_NO_ANSWER = 3          # exit status of redisload
+
+
+class Run:
+    """An arm under way; the result grows with each step, so that a part is shown too."""
+
+    def __init__(self, arm, options, clock, progress):
+        self._arm = arm()
+        self._options = options
+        self._clock = clock
+        self._progress = progress
+        self._guests = Guests(clock)
+        self.result = {"arm": arm.name, "outcome": "started"}
+
+    def run(self):
+        """Do it all; what goes wrong is the result's outcome."""
+        try:
+            with self._guests:
+                self._steps()
+            self.result["outcome"] = "complete"
+        except Hung as reason:
+            self._fail("hung", reason)
+        except OutOfTime as reason:
+            self._fail("out of time", reason)
+        except Failed as reason:
+            self._fail("failed", reason)
+        return self.result
+
+    def _fail(self, outcome, reason):
+        self.result.update(outcome=outcome, reason=str(reason))
+        self._step(f"{outcome}: {reason}")
+
+    def _step(self, text):
+        self._progress.step(f"{self._arm.name}: {text}")
+
+    def _steps(self):
+        self._step(f"booting a client with {CLIENT_MIB} MiB and {DONORS} donors")
+        self._guests.up("--client-mem", f"{CLIENT_MIB}M", "--donor-mem", f"{DONOR_MIB}M",
+                        "--donors", str(DONORS), "--disk", "none",
+                        "--sysctl", "vm.min_free_kbytes=8192", *self._arm.up_options)
+        self._step("swap on")
+        self._arm.swap_on(self._guests)
+        self._guests.put("client", _REDIS_UP)
+        self._guests.run("client", "/run/redis-up")
+        self._load()
+        self._verify()
+        self._read()
+        self.result.update(self._arm.facts(self._guests))
+        self._check_logs()
+
+    def _memory_kib(self):
+        meminfo = self._guests.run("client", "cat", "/proc/meminfo")
+        return int(dict(line.split(":") for line in meminfo.splitlines())["MemTotal"].split()[0])
+
+    def _load(self):
+        memory = self._memory_kib()
+        keys = -(-2 * memory * 1024 // VALUE_BYTES)
+        self.result.update(memory_kib=memory, keys=keys)
+        self._step(f"loading {keys} values, {keys * VALUE_BYTES >> 20} MiB;"
+                   f" the client's MemTotal is {memory >> 10} MiB")
+        self._redisload("load")
+
+    def _verify(self):
+        self._step("reading back and verifying every value")
+        self._redisload("verify")
+
+    def _read(self):
+        seconds = self._options.seconds
+        self._step(f"random reads for {seconds} s")
+        before = self._arm.donor_ticks(self._guests)
+        self._redisload("read", "-t", str(seconds))
+        if before is not None:
+            self.result["donor_ticks"] = self._arm.donor_ticks(self._guests) - before
+
+    def _redisload(self, verb, *options):
+        command = ["redisload", "-u", "/run/redis.socket", "-n", str(self.result["keys"]),
+                   "-z", str(VALUE_BYTES), "-s", str(self._options.seed), *options, verb]
+        said = []
+
+        def on_line(line):
+            words = line.split()
+            if words[:1] == [verb]:
+                done, _, of = words[1].partition("/")
+                self._progress.update(f"{self._arm.name}: {verb} {100 * int(done) // int(of)} %")
+            else:
+                said.append(line)
+
+        status, output = self._guests.follow("client", command, on_line)
+        if output:
+            self.result[verb] = json.loads(output)
+        if status == _NO_ANSWER:
+            raise Hung(" ".join(said))
+        if status:
+            raise Failed(f"{verb}: {' '.join(said[:3]) or output} (status {status})")
+
+    def _check_logs(self):
+        """Reports of bugs in a guest's kernel log; the lab knows what to look for."""
+        try:
+            self._guests.lab("check-logs")
+        except Failed as reason:
+            self.result["kernel"] = str(reason)
+        else:
+            self.result["kernel"] = "clean"

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""scripts/lab: the command line."""
+
+import argparse
+import os
+import signal
+import sys
+
+from . import LabError, UsageError
+
+_NOT_BUILT_YET = ("pause", "resume", "cut", "heal")
+_LAB_FAILED = 125       # of exec, when the command's own status is not known
+
+
+def parser():
+    top = argparse.ArgumentParser(
+        prog="scripts/lab",
+        description="A cluster of virtual machines with Soft-RoCE between them.",
+        epilog="LAB_NAME=X: another lab of the same checkout. LAB_ACCEL=kvm: where there is KVM. "
+               "docs/lab.md tells more. Not built yet: " + ", ".join(_NOT_BUILT_YET) + ".")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    up = verbs.add_parser("up", help="boot a client and donors")
+    up.add_argument("--kernel", default="6.1", help="default: %(default)s")
+    up.add_argument("--clients", type=int, default=1, metavar="N", help="default: %(default)s")
+    up.add_argument("--donors", type=int, default=1, metavar="N", help="default: %(default)s")
+    up.add_argument("--client-mem", default="256M", metavar="SIZE", help="default: %(default)s")
+    up.add_argument("--donor-mem", default="512M", metavar="SIZE", help="default: %(default)s")
+    up.add_argument("--cpus", type=int, default=1, metavar="N", help="of each node (1)")
+    up.add_argument("--disk", default="1G", metavar="SIZE",
+                    help="extra disk of each client, or none (default: %(default)s)")
+    up.add_argument("--sysctl", action="append", default=[], metavar="NAME=VALUE",
+                    help="on every node, repeatable (default: vm.min_free_kbytes=8192)")
+    up.add_argument("--daemon-args", "--donor-args", default="", metavar="ARGS",
+                    help="for infiniswapd, as one word")
+    up.add_argument("--no-daemon", dest="daemon", action="store_false",
+                    help="do not start infiniswapd on the donors")
+    up.add_argument("--no-build", dest="build", action="store_false",
+                    help="take the build as it is, do not run make")
+    up.add_argument("--owner", type=int, metavar="PID", help="end the lab when this process ends")
+
+    execute = verbs.add_parser("exec", help="run a command in a node")
+    execute.add_argument("node", metavar="NODE")
+    execute.add_argument("--timeout", type=float, default=60, metavar="S",
+                         help="seconds, 0 for none (default: %(default)s)")
+    execute.add_argument("command", nargs="+", metavar="COMMAND",
+                         help="after --; a single word is a line for sh")
+
+    put = verbs.add_parser("put", help="copy files into a directory of a node")
+    put.add_argument("node", metavar="NODE")
+    put.add_argument("files", nargs="+", metavar="FILE")
+    put.add_argument("directory", metavar="DIR")
+
+    get = verbs.add_parser("get", help="copy a file of a node into a directory")
+    get.add_argument("node", metavar="NODE")
+    get.add_argument("file", metavar="FILE")
+    get.add_argument("directory", metavar="DIR")
+
+    for verb, text in (("kill", "pull a node's plug"), ("start", "power a node on again"),
+                       ("log", "print a node's console")):
+        verbs.add_parser(verb, help=text).add_argument("node", metavar="NODE")
+    verbs.add_parser("check-logs", help="fail if a node's kernel reported a bug")
+
+    swap = verbs.add_parser("swap", help="make or unmake a client's swap device")
+    ways = swap.add_subparsers(dest="way", required=True, metavar="on|off")
+    on = ways.add_parser("on", help="a device over the running donors, mkswap, swapon")
+    on.add_argument("--size", default="2G", help="default: %(default)s")
+    on.add_argument("--slab-size", default="64M", metavar="SIZE", help="default: %(default)s")
+    on.add_argument("--redundancy", default="none", help="default: %(default)s")
+    on.add_argument("--donors", type=int, metavar="N", help="the first N of them (all)")
+    on.add_argument("attributes", nargs="*", metavar="ATTR=VALUE")
+    off = ways.add_parser("off", help="swapoff, remove the device")
+    for way in (on, off):
+        way.add_argument("--client", default="client", metavar="NODE", help="(client)")
+
+    verbs.add_parser("status", help="list the nodes").add_argument(
+        "--json", action="store_true")
+    verbs.add_parser("down", help="end everything")
+    return top
+
+
+def show_status(status, as_json=False):
+    if as_json:
+        import json
+        print(json.dumps(status, indent=2))
+        return
+    print(f"kernel {status['kernel']}, {status['accel']}, broker {status['broker']},"
+          f" scratch {status['scratch']}")
+    print(f"{'NODE':<9} {'ADDRESS':<11} {'MEMORY':>7} {'CPUS':>4} {'PID':>7} {'BOOT':>6}  STATE")
+    for node in status["nodes"]:
+        answer = node["answer_seconds"]
+        text = node["state"]
+        if text == "up":
+            text += ", no answer" if answer is None else f", answers in {answer * 1000:.0f} ms"
+        boot = f"{node['boot_seconds']:.1f} s" if node["boot_seconds"] is not None else "-"
+        print(f"{node['name']:<9} {node['address']:<11} {node['memory_mib']:>5} M"
+              f" {node['cpus']:>4} {node['pid'] or '-':>7} {boot:>6}  {text}")
+
+
+def do_up(options):
+    from .up import up
+    options.accel = os.environ.get("LAB_ACCEL", "tcg")
+    if options.accel not in ("tcg", "kvm"):
+        raise UsageError(f"LAB_ACCEL={options.accel}: unknown (known: tcg, kvm)")
+    show_status(up(options))
+
+
+def do_exec(options):
+    from .client import execute
+    command = options.command
+    if len(command) == 1:
+        command = ["/bin/sh", "-c", command[0]]
+    try:
+        return execute(options.node, command, options.timeout)
+    except LabError as error:
+        print(f"lab: exec: {error}", file=sys.stderr)
+        return _LAB_FAILED
+
+
+def do_put(options):
+    from .client import put
+    put(options.node, options.files, options.directory)
+
+
+def do_get(options):
+    from .client import get
+    get(options.node, options.file, options.directory)
+
+
+def do_kill(options):
+    from .client import ask
+    ask("kill", node=options.node)
+
+
+def do_start(options):
+    from .client import ask
+    ask("start", node=options.node)
+
+
+def do_log(options):
+    from . import logs, state
+    scratch = state.require_running()
+    state.require_node(state.read_config(scratch), options.node)
+    print("\n".join(logs.read(scratch, options.node)))
+
+
+def do_check_logs(_):
+    from . import logs, state
+    found = logs.check(state.require_running())
+    for node, line in found:
+        print(f"{node}: {line}")
+    return 1 if found else 0
+
+
+def do_swap(options):
+    from . import swap
+    (swap.on if options.way == "on" else swap.off)(options)
+
+
+def do_status(options):
+    from .client import ask
+    show_status(ask("status"), options.json)
+
+
+def do_down(_):
+    import time
+    from . import state
+    from .client import ask
+    if not state.running():
+        state.clean_stale()
+        print("lab: no lab is up in this checkout", file=sys.stderr)
+        return
+    ask("down")
+    end = time.monotonic() + 30
+    while state.running() or state.scratch().is_dir():
+        if time.monotonic() > end:
+            raise LabError("the broker did not end in 30 s")
+        time.sleep(0.02)
+
+
+def main():
+    arguments = sys.argv[1:]
+    if arguments[:1] and arguments[0] in _NOT_BUILT_YET:
+        raise UsageError(f"{arguments[0]}: not built yet")
+    # argparse would take options of the node's command for its own.
+    command = None
+    if arguments[:1] == ["exec"] and "--" in arguments:
+        split = arguments.index("--")
+        arguments, command = arguments[:split] + ["-"], arguments[split + 1:]
+        if not command:
+            raise UsageError("exec: which command?")
+    options = parser().parse_args(arguments)
+    if command:
+        options.command = command
+    # Ctrl-C and SIGTERM unwind alike, so that `up` ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    return globals()["do_" + options.verb.replace("-", "_")](options)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UsageError as failure:
+        print(f"lab: {failure}", file=sys.stderr)
+        sys.exit(2)
+    except LabError as failure:
+        print(f"lab: {failure}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(141)
+    except KeyboardInterrupt:
+        sys.exit(130)

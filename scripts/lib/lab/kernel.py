@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Debian's kernels for the guests: image, modules, headers and sources, out of the cache."""
+
+import lzma
+import os
+import re
+import shutil
+import subprocess
+import zlib
+from pathlib import Path
+
+from . import LabError, UsageError, apt, cache
+
+# The lab's name of a kernel -> how Debian's packages of it are found.
+KERNELS = {
+    "6.1": {
+        "image": ("linux-image-amd64", r"linux-image-(6\.1\.\S+-amd64)"),
+        "headers": ("linux-headers-amd64", r"linux-headers-6\.1\.\S+-amd64"),
+        "source": "linux-source-6.1",
+    },
+}
+NOT_BUILT_YET = {"6.12": "it needs a private list of bookworm-backports"}
+
+# Parts of the module tree that no guest of the lab can have a device for.
+_NO_SUCH_DEVICE = [f"./lib/modules/*/kernel/{part}" for part in (
+    "sound", "drivers/gpu", "drivers/media", "drivers/staging", "drivers/hid", "drivers/iio",
+    "drivers/net/wireless", "drivers/isdn", "drivers/usb", "drivers/bluetooth")]
+_DOCUMENTATION = ["./usr/share/doc", "./usr/share/bug", "./usr/share/lintian"]
+
+
+def require(version):
+    """Refuse a kernel that the lab cannot boot, by name."""
+    if version in NOT_BUILT_YET:
+        raise UsageError(f"kernel {version}: not built yet ({NOT_BUILT_YET[version]})")
+    if version not in KERNELS:
+        raise UsageError(f"kernel {version}: unknown (known: {', '.join(KERNELS)})")
+
+
+class Kernel:
+    """One kernel in the cache, unpacked: `release` is what uname -r says in the guest."""
+
+    def __init__(self, version="6.1"):
+        require(version)
+        self.version = version
+        # Image and headers are one entry: modules built against one ABI
+        # number do not load into a kernel that has another.
+        self.path = cache.entry(f"kernels/{version}", self._unpack)
+        self.release = (self.path / "release").read_text().strip()
+        self.kdir = self.path / f"usr/src/linux-headers-{self.release}"
+        self.vmlinux = self.path / "vmlinux"
+
+    def _unpack(self, root):
+        cache.require_space(1200, f"kernel {self.version}")
+        known = KERNELS[self.version]
+        image = apt.dependency(*_whole(known["image"]))
+        headers = apt.dependency(*known["headers"])
+        release = re.fullmatch(known["image"][1], image).group(1)
+        if not headers.endswith(release):
+            raise LabError(f"Debian's {image} and {headers} are not of one kernel")
+        common = apt.dependency(headers, r"linux-headers-\S+-common")
+        kbuild = apt.dependency(headers, r"linux-kbuild-\S+")
+        cache.say(f"downloading kernel {release}")
+        with cache.scratch("kernel-debs") as debs:
+            packages = apt.download([image, headers, common, kbuild], debs)
+            apt.unpack(packages, root, _NO_SUCH_DEVICE + _DOCUMENTATION)
+        _relocate_headers(root, release, cache.directory() / f"kernels/{self.version}")
+        extract_vmlinux(root / f"boot/vmlinuz-{release}", root / "vmlinux")
+        subprocess.run(["depmod", "-b", root, release], check=True, stderr=subprocess.DEVNULL)
+        (root / "release").write_text(release + "\n")
+
+    def modules_for(self, names):
+        """Paths of these modules and all they need, relative to lib/modules/RELEASE."""
+        base = self.path / "lib/modules" / self.release
+        found = {}
+        for name in names:
+            result = subprocess.run(["modprobe", "-d", self.path, "-S", self.release,
+                                     "--show-depends", name],
+                                    capture_output=True, text=True, check=False)
+            if result.returncode:
+                raise LabError(f"kernel {self.release} has no module {name}: "
+                               f"{result.stderr.strip()}")
+            for line in result.stdout.splitlines():
+                if line.startswith("insmod "):
+                    path = Path(line.split()[1])
+                    found[str(path.relative_to(base))] = path
+        return found
+
+
+def _whole(known):
+    """The same look-up, with the group made part of the whole name."""
+    package, pattern = known
+    return package, pattern.replace("(", "(?:")
+
+
+def _relocate_headers(root, release, final):
+    """Debian's headers expect to live in /usr/src; make them work in the cache."""
+    headers = root / f"usr/src/linux-headers-{release}"
+    makefile = headers / "Makefile"
+    text = makefile.read_text()
+    makefile.write_text(text.replace("/usr/src/", f"{final}/usr/src/"))
+    modules = root / f"lib/modules/{release}"
+    for link in (modules / "build", modules / "source"):
+        target = Path(os.readlink(link))
+        link.unlink()
+        link.symlink_to(Path("../../..") / target.relative_to("/"))
+
+
+def extract_vmlinux(bzimage, out):
+    """Unpack the kernel: the guests then need not, which saves over two seconds a boot."""
+    data = Path(bzimage).read_bytes()
+    for magic, decompress in (
+            (b"\xfd7zXZ\0", lambda part: lzma.LZMADecompressor().decompress(part)),
+            (b"\x28\xb5\x2f\xfd", _zstd),
+            (b"\x1f\x8b\x08", lambda part: zlib.decompressobj(31).decompress(part))):
+        start = data.find(magic)
+        while start >= 0:
+            try:
+                image = decompress(data[start:])
+            except (lzma.LZMAError, zlib.error):
+                image = b""
+            if image.startswith(b"\x7fELF"):
+                Path(out).write_bytes(image)
+                return
+            start = data.find(magic, start + 1)
+    raise LabError(f"{bzimage}: no compressed kernel found in it")
+
+
+def _zstd(part):
+    return subprocess.run(["zstd", "-dcq"], input=part, capture_output=True, check=False).stdout
+
+
+def source_files(version, paths):
+    """Take files out of Debian's linux-source once; return the tree that holds them."""
+    require(version)
+    package = KERNELS[version]["source"]
+
+    def fetch(root):
+        cache.require_space(400, package)
+        cache.say(f"downloading {package}")
+        with cache.scratch("source-deb") as work:
+            apt.unpack(apt.download([package], work), work)
+            tarballs = list(work.glob(f"usr/src/{package}.tar.*"))
+            if len(tarballs) != 1:
+                raise LabError(f"{package}: expected one tarball in it, found {len(tarballs)}")
+            shutil.move(tarballs[0], root / tarballs[0].name)
+
+    source = cache.entry(f"sources/{version}", fetch)
+    tree = source / "tree"
+    with cache.locked(f"sources/{version}-tree"):
+        missing = [path for path in paths if not (tree / path).exists()]
+        if missing:
+            cache.say(f"taking {' '.join(missing)} out of {package}")
+            _extract(next(source.glob(f"{package}.tar.*")), missing, tree, package)
+    return tree
+
+
+def _extract(tarball, paths, tree, package):
+    with cache.scratch("source-files") as work:
+        result = subprocess.run(["tar", "-x", "-f", tarball, "-C", work, "--strip-components=1",
+                                 *(f"{package}/{path}" for path in paths)],
+                                capture_output=True, text=True, check=False)
+        for path in paths:
+            if not (work / path).exists():
+                raise LabError(f"{package} has no {path}: {result.stderr.strip()[-300:]}")
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            if (work / path).is_dir():
+                shutil.copytree(work / path, tree / path, symlinks=True)
+            else:
+                # A reader in another process sees the old name or all of the file.
+                os.rename(work / path, tree / path)

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One node of a running lab: its QEMU process, from power-on to power-off."""
+
+import asyncio
+import contextlib
+import os
+import signal
+
+from . import LabError
+from .agent import Agent
+from .state import console_path
+
+MTU = 4400              # of eth0; RoCE then uses 4096
+_SLACK = 30             # a guest that shares two cores with four others is slow to answer
+_NODE_UP_TIMEOUT = 60
+
+# erms, fsrm: TCG runs "rep movsb" byte by byte, and with these Linux uses it
+# for every copy. pclmulqdq: emulated, slower than table look-ups.
+_TCG_CPU = "max,-erms,-fsrm,-pclmulqdq,-la57"
+
+
+def kernel_command_line(node, config):
+    words = ["console=ttyS0", "loglevel=5", "nokaslr", "mitigations=off", "random.trust_cpu=on",
+             "panic=-1", "oops=panic", "no_timer_check", "reboot=t", "psi=1",
+             f"lab.name={node['name']}", f"lab.address={node['address']}",
+             f"lab.number={node['number']}", f"lab.mtu={MTU}"]
+    if config["accel"] == "tcg":
+        words += ["tsc=reliable", f"tsc_early_khz={config['tsc_khz']}"]
+    return " ".join(words)
+
+
+def qemu_command(node, config, scratch):
+    """The command line of one node's QEMU. setpriv makes it end when the broker does."""
+    name = node["name"]
+    if config["accel"] == "kvm":
+        accel, cpu = "kvm", "host"
+    else:
+        accel, cpu = "tcg,thread=multi", _TCG_CPU
+    command = [
+        "setpriv", "--pdeathsig", "KILL",
+        "qemu-system-x86_64", "-name", f"lab-{name}", "-nodefaults", "-no-user-config",
+        "-display", "none", "-no-reboot",
+        "-M", "microvm,pit=on,pic=on,rtc=on,isa-serial=on,acpi=on",
+        "-accel", accel, "-cpu", cpu, "-smp", str(node["cpus"]), "-m", f"{node['memory_mib']}M",
+        "-kernel", config["vmlinux"], "-initrd", config["initramfs"],
+        "-append", kernel_command_line(node, config),
+        "-chardev", f"file,id=console,path={console_path(scratch, name)},append=on",
+        "-serial", "chardev:console",
+        "-chardev", f"socket,id=agent,path={scratch}/{name}.agent,server=on,wait=off",
+        "-device", "virtio-serial-device", "-device", "virtserialport,chardev=agent,name=lab.agent",
+        "-object", "rng-random,id=random,filename=/dev/urandom",
+        "-device", "virtio-rng-device,rng=random",
+        "-netdev", f"dgram,id=net,local.type=unix,local.path={scratch}/{name}.nic,"
+                   f"remote.type=unix,remote.path={scratch}/{name}.switch",
+        "-device", f"virtio-net-device,netdev=net,mac={node['mac']},mrg_rxbuf=on",
+    ]
+    for serial, path in (("lab-root", config["root_disk"]), ("lab-build", config["build_disk"])):
+        command += ["-drive", f"file={path},if=none,id={serial},format=raw,readonly=on,"
+                              "cache=writeback,file.locking=off",
+                    "-device", f"virtio-blk-device,drive={serial},serial={serial}"]
+    if node.get("disk"):
+        command += ["-drive", f"file={node['disk']},if=none,id=lab-disk,format=raw,cache=none,"
+                              "aio=threads",
+                    "-device", "virtio-blk-device,drive=lab-disk,serial=lab-disk"]
+    return command
+
+
+class Node:
+    """A node that can be powered on and off any number of times."""
+
+    def __init__(self, settings, config, scratch, switch):
+        self.settings = settings
+        self.name = settings["name"]
+        self.state = "off"
+        self.agent = None
+        self.boot_seconds = None
+        self._config = config
+        self._scratch = scratch
+        self._switch = switch
+        self._process = None
+        self._tasks = []
+
+    @property
+    def pid(self):
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    def require_up(self):
+        """The agent of a node that can do something."""
+        if self.state != "up":
+            raise LabError(f"{self.name} is {self.state}"
+                           + (f" (scripts/lab start {self.name})" if not self.pid else ""))
+        return self.agent
+
+    async def start(self, deadline):
+        """Power on; return when the node is ready for use."""
+        if self.pid:
+            raise LabError(f"{self.name} is on already")
+        begin = asyncio.get_running_loop().time()
+        self.state = "booting"
+        self.agent = Agent(self.name)
+        for end in ("agent", "nic"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self._scratch}/{self.name}.{end}")
+        with open(f"{self._scratch}/{self.name}.qemu", "ab") as errors:
+            self._process = await asyncio.create_subprocess_exec(
+                *qemu_command(self.settings, self._config, self._scratch),
+                stdin=asyncio.subprocess.DEVNULL, stdout=errors, stderr=errors)
+        self._tasks.append(asyncio.create_task(self._watch(self._process, self.agent)))
+        try:
+            await asyncio.wait_for(self._boot(), deadline)
+        except asyncio.TimeoutError:
+            raise LabError(f"{self.name} did not boot in {deadline} s; its console ends:\n"
+                           + self.console_tail())
+        self.boot_seconds = round(asyncio.get_running_loop().time() - begin, 1)
+        self.state = "up"
+
+    async def _boot(self):
+        await self._connect_agent()
+        hello = asyncio.create_task(self.agent.hello.wait())
+        ended = asyncio.create_task(self._process.wait())
+        await asyncio.wait({hello, ended}, return_when=asyncio.FIRST_COMPLETED)
+        hello.cancel()
+        ended.cancel()
+        if not self.agent.hello.is_set():
+            raise LabError(f"{self.name} ended while it booted; its console ends:\n"
+                           + self.console_tail() + self._qemu_errors())
+        await self._prepare(["/lab/bin/node-up", *self._config["sysctls"]])
+        if self.settings["role"] == "donor" and self._config["daemon"]:
+            await self._prepare(["/lab/bin/daemon-up", *self._config["daemon_args"]])
+
+    async def _connect_agent(self):
+        path = f"{self._scratch}/{self.name}.agent"
+        while True:
+            if self._process.returncode is not None:
+                raise LabError(f"{self.name}: QEMU did not start:\n{self._qemu_errors()}")
+            try:
+                self._tasks.append(await self.agent.connect(path))
+                break
+            except (FileNotFoundError, ConnectionRefusedError):
+                await asyncio.sleep(0.01)
+        # QEMU makes its sockets in the order of its command line, then
+        # starts the guest; frames before that would only be dropped.
+        while not os.path.exists(f"{self._scratch}/{self.name}.nic"):
+            await asyncio.sleep(0.01)
+        self._switch.tell(f"up {self.name}")
+
+    async def _prepare(self, argv):
+        status, output = await self.agent.run(argv, _NODE_UP_TIMEOUT, _SLACK)
+        if status:
+            raise LabError(f"{self.name}: {argv[0]} failed with status {status}:\n"
+                           + output.rstrip())
+
+    async def _watch(self, process, agent):
+        await process.wait()
+        if self.state != "killed":
+            self.state = "dead (its QEMU ended by itself)"
+        self._switch.tell(f"down {self.name}")
+        agent.close("it went down")
+
+    async def kill(self):
+        """Pull the plug."""
+        if not self.pid:
+            raise LabError(f"{self.name} is {self.state}")
+        self.state = "killed"
+        await self._end(signal.SIGKILL)
+
+    async def stop(self):
+        """Power off for good; QEMU's own end is as abrupt for the guest, but flushes its disks."""
+        if self.pid:
+            self.state = "killed"
+            await self._end(signal.SIGTERM)
+
+    async def _end(self, number):
+        process = self._process
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(number)
+        try:
+            await asyncio.wait_for(process.wait(), 5)
+        except asyncio.TimeoutError:
+            process.kill()
+            await process.wait()
+
+    def console_tail(self, size=2500):
+        try:
+            data = console_path(self._scratch, self.name).read_bytes()
+        except OSError:
+            return "(no console)"
+        return data[-size:].decode(errors="replace").replace("\r", "")
+
+    def _qemu_errors(self):
+        with open(f"{self._scratch}/{self.name}.qemu", errors="replace") as errors:
+            return errors.read()[-1000:]

@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout=600
+#
+# What breaks under load: queue pairs (the session is resumed, nothing is
+# noticed above), a daemon (its memory is gone, at once), a donor's power (its
+# pages fail after donor_loss_timeout). Never a wrong page, never a hang.
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/lib/functions.sh
+. "$here/../lib/functions.sh"
+
+loss_timeout=5
+result=$(mktemp)
+cleanup_add rm -f "$result"
+
+field()
+{
+	sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" "$result"
+}
+
+# load_start ARGUMENT… - pageverify in the background of the client
+load_start()
+{
+	lab_run client "setsid pageverify $* >/tmp/load.out 2>&1 </dev/null; echo \$? >/tmp/load.rc" &
+	load=$!
+	wait_for 60 lab_counter_above client pages_in_remote 500
+}
+
+# load_end SECONDS - wait for it; its line of results, its status
+load_end()
+{
+	wait_for "$1" lab_run client test -s /tmp/load.rc ||
+		fail "pageverify did not end"
+	wait "$load" || true
+	lab_run client cat /tmp/load.out | tee "$result"
+	load_rc=$(lab_run client "cat /tmp/load.rc; rm -f /tmp/load.rc")
+}
+
+# break_queue_pair KIND - force donor1's into the error state; wait for resume
+break_queue_pair()
+{
+	local before
+
+	before=$(lab_counter client reconnects)
+	lab_run client "echo donor1 $1 >/sys/kernel/debug/infiniswap/infiniswap0/qp_error"
+	wait_for 30 lab_counter_above client reconnects "$before"
+	wait_for 30 lab_counter_is client donors/donor1/state live
+}
+
+swap_on()
+{
+	lab swap on --size 512M --slab-size 16M donor_loss_timeout=$loss_timeout
+}
+
+lab_up --donors 2 --client-mem 256M --donor-mem 512M \
+	--daemon-args "--slab_size=16M"
+
+test_queue_pair_errors_under_load_cost_no_page()
+{
+	swap_on
+	load_start -p 2 -m 180 -R 20 -w 30 -t 40 -s $RANDOM
+	for kind in read write control write read; do
+		break_queue_pair $kind
+	done
+	load_end 120
+	[ "$load_rc" = 0 ] || fail "pageverify: $load_rc"
+	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
+	[ "$(field sigbus)" = 0 ] || fail "$(field sigbus) SIGBUS"
+	[ "$(lab_counter client failovers)" -ge 5 ]
+	[ "$(lab_counter client read_errors)" = 0 ]
+	[ "$(lab_counter client write_errors)" = 0 ]
+	lab swap off
+}
+
+test_daemon_restarted_its_pages_fail_the_rest_is_right()
+{
+	swap_on
+	load_start -p 1 -m 300 -R 20 -w 30 -t 30 -e -s $RANDOM
+	lab_run donor2 "kill -9 \$(pidof infiniswapd)"
+	lab_run donor2 daemon-up --slab_size=16M
+	load_end 120
+	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
+	wait_for 60 lab_counter_is client donors/donor2/state live
+	lab swap off
+}
+
+test_donor_killed_for_good_gives_eio_and_no_hang()
+{
+	swap_on
+	load_start -p 1 -m 300 -R 20 -w 30 -t 40 -e -s $RANDOM
+	[ "$(lab_counter client donors/donor2/slabs)" -gt 0 ]
+	lab kill donor2
+	load_end 120
+	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
+	[ "$(field eio)" -gt 0 ] || fail "no page was lost with the donor"
+	[ "$(lab_counter client read_errors)" -gt 0 ]
+	[ "$(lab_counter client donors/donor2/slabs)" = 0 ]
+	[ "$(lab_counter client donors/donor1/state)" = live ]
+}
+
+test_swapoff_and_rmmod_succeed_after_the_loss()
+{
+	lab swap off
+	lab_run client rmmod infiniswap
+}
+
+test_donor_that_came_back_is_used_again()
+{
+	lab start donor2
+	wait_for 60 lab_run donor2 pidof infiniswapd
+	swap_on
+	wait_for 30 lab_counter_is client donors/donor2/state live
+	lab exec client --timeout 200 -- pageverify -p 1 -m 300 -S 1 -s $RANDOM | tee "$result"
+	[ "$(field bad)" = 0 ]
+	[ "$(lab_counter client donors/donor2/slabs)" -gt 0 ]
+	lab swap off
+}
+
+test_kernel_logs_are_clean()
+{
+	lab_logs_clean
+}
+
+ktap_main

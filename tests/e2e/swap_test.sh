@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout=600
+#
+# The main job: a client of 256 MiB swaps to three donors, slabs of 16 MiB.
+# Sequential and random accesses of several processes until 100,000 pages came
+# in from swap, each page verified word by word.
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/lib/functions.sh
+. "$here/../lib/functions.sh"
+
+donors="donor1 donor2 donor3"
+page_ins=100000
+result=$(mktemp)
+cleanup_add rm -f "$result" "$result".*
+
+# field NAME - of pageverify's result
+field()
+{
+	sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" "$result"
+}
+
+# daemon_ticks NODE - user-space CPU of infiniswapd so far, in clock ticks
+daemon_ticks()
+{
+	lab_run "$1" sh -c 'cut -d " " -f 14 /proc/$(pidof infiniswapd)/stat'
+}
+
+# available NODE - MemAvailable, KiB
+available()
+{
+	lab_run "$1" awk '/MemAvailable/ { print $2 }' /proc/meminfo
+}
+
+lab_up --donors 3 --client-mem 256M --donor-mem 512M \
+	--daemon-args "--slab_size=16M --prepare=2"
+for node in $donors; do
+	available "$node" >"$result.$node.before"
+done
+
+test_device_appears_and_is_swapped_to()
+{
+	lab swap on --size 1G --slab-size 16M
+	lab_run client grep -q '^/dev/infiniswap0 ' /proc/swaps
+	[ "$(lab_counter client state)" = up ]
+}
+
+test_100000_page_ins_without_a_wrong_page()
+{
+	for node in $donors; do
+		daemon_ticks "$node" >"$result.$node.ticks"
+	done
+	lab exec client --timeout 400 -- pageverify -p 2 -m 200 -S 1 -R 1 \
+		-w 30 -i $page_ins -s $RANDOM | tee "$result"
+	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
+	[ "$(field sigbus)" = 0 ] || fail "$(field sigbus) SIGBUS"
+	[ "$(field pswpin)" -ge $page_ins ] || fail "$(field pswpin) page-ins"
+	[ "$(lab_counter client pages_in_remote)" -ge $page_ins ] ||
+		fail "only $(lab_counter client pages_in_remote) pages came from donors"
+	[ "$(lab_counter client read_errors)" = 0 ]
+	[ "$(lab_counter client write_errors)" = 0 ]
+}
+
+test_slabs_on_all_donors_max_to_min_at_most_2()
+{
+	local n min=1000000 max=0
+
+	for node in $donors; do
+		n=$(lab_counter client "donors/$node/slabs")
+		echo "$node: $n slabs"
+		[ "$n" -ge "$min" ] || min=$n
+		[ "$n" -le "$max" ] || max=$n
+	done
+	[ "$min" -gt 0 ] || fail "a donor has no slab"
+	[ "$max" -le $((2 * min)) ] || fail "max $max, min $min"
+}
+
+test_donors_spend_no_user_space_time_on_data()
+{
+	local before after
+
+	# 10 ms ticks: heartbeats of a minute or two stay below a few
+	for node in $donors; do
+		before=$(<"$result.$node.ticks")
+		after=$(daemon_ticks "$node")
+		echo "$node: $((after - before)) ticks of user space for $(lab_counter client "donors/$node/pages_in") pages in, $(lab_counter client "donors/$node/pages_out") out"
+		[ $((after - before)) -le 20 ] || fail "$node: $((after - before)) ticks"
+	done
+}
+
+test_infiniswapctl_shows_the_device_and_its_donors()
+{
+	lab_run client infiniswapctl list | tee "$result.list"
+	grep -q '^infiniswap0 ' "$result.list"
+	lab_run client infiniswapctl donors infiniswap0 | tee "$result.list"
+	[ "$(grep -c live "$result.list")" = 3 ]
+	lab_run client infiniswapctl list --json | python3 -m json.tool >/dev/null
+	lab_run client infiniswapctl show infiniswap0 --json | python3 -m json.tool >/dev/null
+}
+
+test_busy_device_cannot_be_powered_off_or_removed()
+{
+	local config=/sys/kernel/config/infiniswap/infiniswap0
+
+	! lab_run client "echo 0 >$config/power" || fail "powered off"
+	! lab_run client rmdir $config/donors/donor1 || fail "donor removed"
+	! lab_run client rmdir $config || fail "device removed"
+	! lab_run client rmmod infiniswap || fail "module removed"
+	[ "$(lab_counter client state)" = up ]
+}
+
+test_swapoff_removal_and_rmmod_succeed()
+{
+	lab swap off
+	lab_run client rmmod infiniswap
+	! lab_run client test -e /dev/infiniswap0
+}
+
+# memory_back NODE - what its daemon lent is available again, but for 8 MiB
+memory_back()
+{
+	[ "$(available "$1")" -ge $(($(<"$result.$1.before") - 8192)) ]
+}
+
+test_donors_memory_is_back()
+{
+	for node in $donors; do
+		wait_for 20 memory_back "$node" ||
+			fail "$node: $(<"$result.$node.before") KiB available before, $(available "$node") after"
+	done
+}
+
+test_kernel_logs_are_clean()
+{
+	lab_logs_clean
+}
+
+ktap_main

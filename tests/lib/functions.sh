@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# For scripts that test a running system in the lab: clean-up that always runs,
+# waiting with a deadline, and words for the lab. Sourced; brings ktap.sh along.
+#
+#	here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+#	. "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
+#
+# A script that needs more time than tests/settings gives says so in a line of
+# its own near the top: "# timeout=SECONDS".
+
+ISW_TOP=${ISW_TOP:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
+export ISW_TOP
+
+# shellcheck source=tests/lib/ktap.sh
+. "$ISW_TOP/tests/lib/ktap.sh"
+
+# Programs for guests, built by `make guest-programs`.
+ISW_GUEST_PROGRAMS=$ISW_TOP/build/tests/guest
+export ISW_GUEST_PROGRAMS
+
+# ---- clean-up ---------------------------------------------------------------
+
+cleanup_hooks=()
+
+# cleanup_add COMMAND… - run it when the script ends, however it ends; the last
+# one added runs first. Only in the script itself: a test's subshell has none.
+cleanup_add()
+{
+	local hook
+
+	printf -v hook '%q ' "$@"
+	cleanup_hooks=("$hook" "${cleanup_hooks[@]}")
+}
+
+cleanup_run()
+{
+	local status=$? hook
+
+	trap - EXIT
+	set +e
+	for hook in "${cleanup_hooks[@]}"; do
+		eval "$hook"
+	done
+	exit "$status"
+}
+
+trap cleanup_run EXIT
+# The runner's time limit comes as SIGTERM, Ctrl-C as SIGINT: the EXIT trap runs.
+trap 'exit 143' TERM
+trap 'exit 130' INT HUP
+
+# ---- waiting ----------------------------------------------------------------
+
+# wait_for SECONDS COMMAND… - until it succeeds; fails, and says so, if it has
+# not by then. COMMAND's output is kept from view.
+wait_for()
+{
+	local limit=$1 interval=0.2
+	local deadline=$((SECONDS + limit + 1))	# SECONDS is rounded down
+
+	shift
+	until "$@" >/dev/null 2>&1; do
+		if ((SECONDS >= deadline)); then
+			echo "waited ${limit} s in vain for: $*" >&2
+			return 1
+		fi
+		sleep "$interval"
+	done
+}
+
+# ---- the lab ----------------------------------------------------------------
+
+lab()
+{
+	"$ISW_TOP/scripts/lab" "$@"
+}
+
+# lab_up ARGUMENT… - `lab up`, and `lab down` when the script ends
+lab_up()
+{
+	cleanup_add lab down
+	lab up "$@"
+}
+
+# lab_run NODE COMMAND… - in NODE's shell, one string or a command with words
+lab_run()
+{
+	local node=$1
+
+	shift
+	lab exec "$node" -- "$@"
+}
+
+# lab_counter NODE PATH - the value of a file below the device's sysfs folder,
+# or of any file if PATH starts with /
+lab_counter()
+{
+	local path=$2
+
+	[[ $path == /* ]] || path=/sys/block/infiniswap0/infiniswap/$path
+	lab exec "$1" -- cat "$path"
+}
+
+# lab_counter_is NODE PATH VALUE, lab_counter_above NODE PATH VALUE - for wait_for
+lab_counter_is()
+{
+	[ "$(lab_counter "$1" "$2")" = "$3" ]
+}
+
+lab_counter_above()
+{
+	local value
+
+	value=$(lab_counter "$1" "$2")
+	[ "$value" -gt "$3" ]
+}
+
+# lab_logs_clean - no BUG, WARNING, hung task… in any guest's kernel log
+lab_logs_clean()
+{
+	lab check-logs
+}

@@ -1,0 +1,337 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# infiniswapctl against a tree of files that behaves like the module's configfs
+# and sysfs (ctl/configfs.c), a fresh tree for each test.
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+ctl=${INFINISWAPCTL:-$here/../../build/infiniswapctl}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+# shellcheck source=tests/lib/ktap.sh
+. "$here/../lib/ktap.sh"
+
+export INFINISWAP_CONFIGFS=$scratch/config
+export INFINISWAP_SYSFS=$scratch/block
+export INFINISWAP_PROC=$scratch/proc
+export INFINISWAP_KMSG=$scratch/kmsg
+export REFUSE=$scratch/refuse
+
+# ---- helpers ----------------------------------------------------------------
+
+tree_new()
+{
+	rm -rf "$INFINISWAP_CONFIGFS" "$INFINISWAP_SYSFS" "$INFINISWAP_PROC"
+	mkdir "$INFINISWAP_CONFIGFS" "$INFINISWAP_SYSFS" "$INFINISWAP_PROC"
+	echo "Filename Type Size Used Priority" >"$INFINISWAP_PROC/swaps"
+	: >"$INFINISWAP_KMSG"
+	: >"$REFUSE"
+}
+
+# ctl STATUS ARGUMENT... - run it; the exit status must be STATUS.
+# Leaves what it printed in $out and $err.
+ctl()
+{
+	local want=$1 status=0
+
+	shift
+	LD_PRELOAD=$scratch/configfs.so "$ctl" "$@" \
+		>"$scratch/out" 2>"$scratch/err" || status=$?
+	out=$(cat "$scratch/out")
+	err=$(cat "$scratch/err")
+	[ "$status" = "$want" ] || fail "infiniswapctl $*: exit status $status, not $want: $err"
+}
+
+equal()
+{
+	[ "$1" = "$2" ] || fail "'$1' is not '$2'"
+}
+
+has()
+{
+	[[ $1 == *"$2"* ]] || fail "'$2' is not in '$1'"
+}
+
+json()
+{
+	/usr/bin/python3 -c 'import json, sys
+value = json.load(sys.stdin)
+print(eval("value" + sys.argv[1]))' "$1" <<<"$out"
+}
+
+setting()
+{
+	cat "$INFINISWAP_CONFIGFS/$1"
+}
+
+create_one()
+{
+	ctl 0 create infiniswap0 --size 1G --redundancy none \
+		--donor a=10.7.0.2 --donor b=10.7.0.3:9401 "$@"
+}
+
+# What the module would show of a device that is up, with donors a and b.
+status_write()
+{
+	local at=$INFINISWAP_SYSFS/infiniswap0/infiniswap donor
+
+	mkdir -p "$at/donors/a" "$at/donors/b"
+	echo up >"$at/state"
+	echo none >"$at/redundancy"
+	echo 16 >"$at/slabs"
+	echo 3 >"$at/slabs_mapped"
+	echo 1000 >"$at/pages_in_remote"
+	echo 2000 >"$at/pages_out_remote"
+	echo 0 >"$at/read_errors"
+	for donor in a b; do
+		echo live >"$at/donors/$donor/state"
+		echo 2 >"$at/donors/$donor/slabs"
+		echo 500 >"$at/donors/$donor/pages_in"
+		echo 700 >"$at/donors/$donor/pages_out"
+		echo 0 >"$at/donors/$donor/errors"
+	done
+	echo 1073741824 >"$INFINISWAP_CONFIGFS/infiniswap0/size"
+}
+
+swap_on()
+{
+	echo "/dev/infiniswap0 partition 1048572 0 -2" >>"$INFINISWAP_PROC/swaps"
+}
+
+# ---- create and remove ------------------------------------------------------
+
+test_create_sets_everything()
+{
+	create_one --slab-size 16M --queue-depth 64 -o stall_ms=800
+	equal "$out" /dev/infiniswap0
+	equal "$(setting infiniswap0/size)" 1G
+	equal "$(setting infiniswap0/slab_size)" 16M
+	equal "$(setting infiniswap0/redundancy)" none
+	equal "$(setting infiniswap0/queue_depth)" 64
+	equal "$(setting infiniswap0/stall_ms)" 800
+	equal "$(setting infiniswap0/power)" 1
+	equal "$(setting infiniswap0/donors/a/address)" 10.7.0.2
+	equal "$(setting infiniswap0/donors/a/port)" 9400
+	equal "$(setting infiniswap0/donors/b/port)" 9401
+}
+
+test_create_takes_the_first_free_name()
+{
+	create_one
+	ctl 0 create --size 1G --redundancy none --donor a=10.7.0.2
+	equal "$out" /dev/infiniswap1
+}
+
+test_create_understands_ipv6()
+{
+	ctl 0 create --size 1G --redundancy none --donor a=fd00::2 \
+		--donor 'b=[fd00::3]:9401' --donor 'c=[fd00::4]'
+	equal "$(setting infiniswap0/donors/a/address)" fd00::2
+	equal "$(setting infiniswap0/donors/b/address)" fd00::3
+	equal "$(setting infiniswap0/donors/b/port)" 9401
+	equal "$(setting infiniswap0/donors/c/address)" fd00::4
+	equal "$(setting infiniswap0/donors/c/port)" 9400
+}
+
+test_refused_setting_is_explained_and_taken_back()
+{
+	echo "slab_size 3000000 22 not a power of two" >"$REFUSE"
+	ctl 1 create --size 1G --slab-size 3000000 --redundancy none --donor a=10.7.0.2
+	equal "$err" "infiniswapctl: infiniswap0: slab_size: 3000000: not a power of two (Invalid argument)"
+	equal "$(ls "$INFINISWAP_CONFIGFS")" ""
+}
+
+test_refused_donor_is_explained_and_taken_back()
+{
+	echo "address 10.7.0.900 22 not an IPv4 or IPv6 address" >"$REFUSE"
+	ctl 1 create --size 1G --redundancy none --donor a=10.7.0.2 --donor b=10.7.0.900
+	equal "$err" "infiniswapctl: infiniswap0: donors/b/address: 10.7.0.900: not an IPv4 or IPv6 address (Invalid argument)"
+	equal "$(ls "$INFINISWAP_CONFIGFS")" ""
+}
+
+test_refused_power_is_taken_back()
+{
+	echo "power 1 110 no donor answers" >"$REFUSE"
+	ctl 1 create --size 1G --redundancy none --donor a=10.7.0.2
+	has "$err" "power: 1: no donor answers (Connection timed out)"
+	equal "$(ls "$INFINISWAP_CONFIGFS")" ""
+}
+
+test_error_without_kernel_log_names_the_errno()
+{
+	echo "size 1G 22 too big" >"$REFUSE"
+	INFINISWAP_KMSG=$scratch/none/kmsg ctl 1 create --size 1G --redundancy none --donor a=10.7.0.2
+	equal "$err" "infiniswapctl: infiniswap0: size: 1G: Invalid argument"
+}
+
+test_old_kernel_lines_are_not_taken_for_reasons()
+{
+	echo "4,1,1,-;infiniswap: infiniswap0: size: 1G: an old line" >"$INFINISWAP_KMSG"
+	echo "queues 9 22 not 1 to 4" >"$REFUSE"
+	ctl 1 create --size 1G --redundancy none --donor a=10.7.0.2 --queues 9
+	equal "$err" "infiniswapctl: infiniswap0: queues: 9: not 1 to 4 (Invalid argument)"
+}
+
+test_unknown_setting_is_refused_by_name()
+{
+	ctl 1 create --size 1G --redundancy none --donor a=10.7.0.2 -o colour=red
+	has "$err" "colour: red: No such file"
+	equal "$(ls "$INFINISWAP_CONFIGFS")" ""
+}
+
+test_taken_name_is_left_alone()
+{
+	create_one
+	ctl 1 create infiniswap0 --size 1G --redundancy none --donor a=10.7.0.2
+	has "$err" "File exists"
+	equal "$(setting infiniswap0/power)" 1
+}
+
+test_remove_leaves_nothing()
+{
+	create_one
+	ctl 0 remove /dev/infiniswap0
+	equal "$(ls "$INFINISWAP_CONFIGFS")" ""
+}
+
+test_remove_refuses_active_swap()
+{
+	create_one
+	swap_on
+	ctl 1 remove infiniswap0
+	has "$err" "swapoff /dev/infiniswap0 first"
+	equal "$(setting infiniswap0/power)" 1
+}
+
+test_remove_of_an_open_device_says_so()
+{
+	create_one
+	echo "power 0 16 the device is open" >"$REFUSE"
+	ctl 1 remove infiniswap0
+	has "$err" "the device is open (Device or resource busy)"
+	has "$err" "close what has /dev/infiniswap0 open"
+	equal "$(setting infiniswap0/donors/a/address)" 10.7.0.2
+}
+
+test_remove_of_no_device()
+{
+	ctl 1 remove infiniswap7
+	has "$err" "infiniswap7: no such device"
+	ctl 1 remove ../etc
+	has "$err" "no such device"
+}
+
+# ---- list, show, donors -----------------------------------------------------
+
+test_list_shows_a_device()
+{
+	create_one
+	status_write
+	swap_on
+	ctl 0 list --noheadings --raw -o NAME,SIZE,STATE,SLABS,MAPPED,DONORS,PAGES-IN,PAGES-OUT,SWAP
+	equal "$out" "infiniswap0 1G up 16 3 2 1000 2000 on"
+	ctl 0 list --bytes -n -r -o size
+	equal "$out" 1073741824
+}
+
+test_list_of_a_device_that_is_off()
+{
+	create_one
+	ctl 0 list -n -r -o NAME,STATE,DONORS,SWAP
+	equal "$out" "infiniswap0 off 2 off"
+}
+
+test_list_json()
+{
+	create_one
+	status_write
+	ctl 0 list --json --bytes
+	equal "$(json '["devices"][0]["name"]')" infiniswap0
+	equal "$(json '["devices"][0]["size"] + 1')" 1073741825
+	equal "$(json '["devices"][0]["mapped"] + 1')" 4
+}
+
+test_list_of_nothing()
+{
+	ctl 0 list
+	equal "$out" ""
+	ctl 0 list --json
+	equal "$(json '["devices"]')" "[]"
+}
+
+test_list_sorts_by_number()
+{
+	mkdir "$INFINISWAP_CONFIGFS"/infiniswap{10,9,0}
+	ctl 0 list -n -r -o NAME
+	equal "$out" $'infiniswap0\ninfiniswap9\ninfiniswap10'
+}
+
+test_donors_table()
+{
+	create_one
+	status_write
+	ctl 0 donors -n -r
+	equal "$out" $'infiniswap0 a 10.7.0.2:9400 live 2 500 700 0\ninfiniswap0 b 10.7.0.3:9401 live 2 500 700 0'
+	ctl 0 donors infiniswap0 --json
+	equal "$(json '["donors"][1]["address"]')" 10.7.0.3:9401
+	ctl 1 donors infiniswap3
+}
+
+test_show_text_and_json()
+{
+	create_one
+	status_write
+	ctl 0 show infiniswap0
+	has "$out" "pages_in_remote      1000"
+	has "$out" "10.7.0.3:9401"
+	ctl 0 show infiniswap0 --json
+	equal "$(json '["settings"]["queue_depth"]')" 32
+	equal "$(json '["status"]["pages_out_remote"] + 1')" 2001
+	equal "$(json '["donors"][0]["state"]')" live
+	equal "$(json '["swap"]')" False
+}
+
+# ---- usage ------------------------------------------------------------------
+
+test_usage_errors_are_status_2()
+{
+	ctl 2
+	ctl 2 connect
+	ctl 2 list --colour
+	ctl 2 list -o NAME,COLOUR
+	ctl 2 show
+	ctl 2 create --redundancy none --donor a=10.7.0.2
+	ctl 2 create --size 1G --donor a=10.7.0.2
+	has "$err" "--redundancy is missing"
+	ctl 2 create --size 1G --redundancy none
+	ctl 2 create --size 1G --redundancy none --donor 10.7.0.2
+	ctl 2 create --size 1G --redundancy none --donor ../a=10.7.0.2
+	ctl 2 create sda --size 1G --redundancy none --donor a=10.7.0.2
+	equal "$(ls "$INFINISWAP_CONFIGFS")" ""
+}
+
+test_every_option_is_in_the_manual()
+{
+	local page=$here/../../docs/man/infiniswapctl.8.md command option
+
+	for command in create remove list show donors; do
+		ctl 0 "$command" --help
+		while read -r option; do
+			grep -q -- "$option" "$page" || fail "$command: $option is not in the manual"
+		done < <(grep -o -- '--[a-z][a-z-]*' <<<"$out" | sort -u)
+	done
+	ctl 0 --help
+	ctl 0 --version
+}
+
+test_full_output_is_an_error()
+{
+	create_one
+	! LD_PRELOAD=$scratch/configfs.so "$ctl" list >/dev/full 2>/dev/null || fail "list > /dev/full"
+}
+
+gcc -std=gnu11 -D_GNU_SOURCE -O2 -shared -fPIC -o "$scratch/configfs.so" \
+	"$here/ctl/configfs.c" -ldl
+ktap_main tree_new

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* pageword.h: each step of a page's life, and long random lives against a model. */
+#include <infiniswap/pageword.h>
+
+#include <kselftest_harness.h>
+
+#include "random.h"
+
+#define WRITTEN	ISW_WORD_WRITTEN
+#define BUSY	ISW_WORD_BUSY
+#define PARKED	ISW_WORD_PARKED
+#define CRC	0xcafef00du
+
+static __u32 crc_of(__u64 word)
+{
+	return (__u32)(word >> ISW_WORD_CRC_SHIFT);
+}
+
+/* A page that was written once and is on legs 0 and 1. */
+static __u64 stored(void)
+{
+	__u64 word = isw_word_write_begin(BUSY);
+
+	return isw_word_write_end(word, ISW_WORD_LEG(0) | ISW_WORD_LEG(1), CRC);
+}
+
+TEST(fields_do_not_overlap)
+{
+	const __u64 flags[] = {
+		WRITTEN, BUSY, PARKED, ISW_WORD_LEG(0), ISW_WORD_LEG(1),
+		ISW_WORD_LEG(2), ISW_WORD_SEQ_MASK, ISW_WORD_CRC_MASK,
+	};
+	__u64 seen = 0;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		EXPECT_EQ(0, seen & flags[i]) TH_LOG("field %u", i);
+		seen |= flags[i];
+	}
+}
+
+TEST(fields_are_where_the_drawing_has_them)
+{
+	EXPECT_EQ(0xffffffff00000000ull, ISW_WORD_CRC_MASK);
+	EXPECT_EQ(0x00000000fffff000ull, ISW_WORD_SEQ_MASK);
+	EXPECT_EQ(0, ISW_WORD_COPIES & ~0xfffull);
+	EXPECT_EQ(ISW_WORD_LEG(0) | ISW_WORD_LEG(1) | ISW_WORD_LEG(2), ISW_WORD_LEGS);
+	EXPECT_EQ(ISW_WORD_LEGS, ISW_WORD_LEGS & ISW_WORD_COPIES);
+	EXPECT_EQ(ISW_WORD_LEG(ISW_MAX_LEGS - 1), ISW_WORD_LEGS & ~(ISW_WORD_LEGS >> 1));
+}
+
+TEST(fresh_page_is_not_lost)
+{
+	EXPECT_FALSE(isw_word_lost(0));
+	EXPECT_FALSE(isw_word_lost(BUSY));
+	EXPECT_FALSE(isw_word_lost(ISW_WORD_SEQ_MASK));
+}
+
+TEST(written_page_without_a_copy_is_lost)
+{
+	EXPECT_TRUE(isw_word_lost(WRITTEN));
+	EXPECT_TRUE(isw_word_lost(WRITTEN | PARKED));
+	EXPECT_TRUE(isw_word_lost(WRITTEN | ISW_WORD_SEQ_MASK | ISW_WORD_CRC_MASK));
+}
+
+TEST(page_under_write_is_not_lost)
+{
+	EXPECT_FALSE(isw_word_lost(WRITTEN | BUSY));
+	EXPECT_FALSE(isw_word_lost(isw_word_write_begin(BUSY)));
+}
+
+TEST(any_single_copy_saves_a_page)
+{
+	int leg;
+
+	for (leg = 0; leg < ISW_MAX_LEGS; leg++)
+		EXPECT_FALSE(isw_word_lost(WRITTEN | ISW_WORD_LEG(leg)));
+}
+
+TEST(write_begins_with_no_copy_and_a_new_sequence)
+{
+	__u64 before = stored() | BUSY, word = isw_word_write_begin(before);
+
+	EXPECT_EQ(0, word & ISW_WORD_COPIES);
+	EXPECT_EQ(0, crc_of(word));
+	EXPECT_EQ(WRITTEN, word & WRITTEN);
+	EXPECT_EQ(isw_word_seq(before) + ISW_WORD_SEQ_ONE, isw_word_seq(word));
+}
+
+TEST(write_begin_leaves_busy_and_parked_alone)
+{
+	EXPECT_EQ(BUSY, isw_word_write_begin(BUSY) & (BUSY | PARKED));
+	EXPECT_EQ(BUSY | PARKED,
+		  isw_word_write_begin(BUSY | PARKED) & (BUSY | PARKED));
+}
+
+TEST(write_ends_with_the_copies_that_acknowledged)
+{
+	__u64 begun = isw_word_write_begin(BUSY);
+	__u64 word = isw_word_write_end(begun, ISW_WORD_LEG(2), CRC);
+
+	EXPECT_EQ(ISW_WORD_LEG(2), word & ISW_WORD_COPIES);
+	EXPECT_EQ(CRC, crc_of(word));
+	EXPECT_EQ(isw_word_seq(begun), isw_word_seq(word));
+	EXPECT_EQ(WRITTEN, word & (WRITTEN | BUSY | PARKED));
+}
+
+TEST(write_end_gives_up_busy_and_parked)
+{
+	__u64 word = isw_word_write_begin(BUSY | PARKED);
+
+	EXPECT_EQ(0, isw_word_write_end(word, ISW_WORD_LEG(0), CRC) & (BUSY | PARKED));
+}
+
+TEST(failed_write_loses_the_page_and_not_to_old_data)
+{
+	__u64 word = isw_word_write_end(isw_word_write_begin(stored() | BUSY), 0, 0);
+
+	EXPECT_TRUE(isw_word_lost(word));
+}
+
+TEST(discard_forgets_the_content)
+{
+	__u64 before = stored(), word = isw_word_discard(before);
+
+	EXPECT_EQ(0, word & (WRITTEN | ISW_WORD_COPIES | ISW_WORD_CRC_MASK));
+	EXPECT_EQ(isw_word_seq(before) + ISW_WORD_SEQ_ONE, isw_word_seq(word));
+	EXPECT_FALSE(isw_word_lost(word));
+}
+
+TEST(discard_leaves_busy_and_parked_to_their_owner)
+{
+	__u64 word = isw_word_discard(stored() | BUSY | PARKED);
+
+	EXPECT_EQ(BUSY | PARKED, word & (BUSY | PARKED));
+}
+
+TEST(write_that_was_discarded_under_way_stores_nothing)
+{
+	__u64 word = isw_word_write_begin(BUSY);
+
+	word = isw_word_discard(word);
+	word = isw_word_write_end(word, ISW_WORD_LEG(0) | ISW_WORD_LEG(1), CRC);
+	EXPECT_EQ(0, word & ~ISW_WORD_SEQ_MASK);
+}
+
+TEST(write_after_a_discard_under_way_stores_again)
+{
+	__u64 word = isw_word_discard(isw_word_write_begin(BUSY));
+
+	word = isw_word_write_end(word, ISW_WORD_LEG(0), CRC);
+	word = isw_word_write_end(isw_word_write_begin(word | BUSY), ISW_WORD_LEG(1), 5);
+	EXPECT_EQ(WRITTEN | ISW_WORD_LEG(1), word & (WRITTEN | BUSY | ISW_WORD_COPIES));
+	EXPECT_EQ(5, crc_of(word));
+}
+
+TEST(sequence_wraps_without_touching_its_neighbours)
+{
+	__u64 word = ~0ull;
+
+	EXPECT_EQ(~ISW_WORD_SEQ_MASK, isw_word_next_seq(word));
+	word = ISW_WORD_SEQ_MASK;
+	EXPECT_EQ(0, isw_word_next_seq(word));
+	EXPECT_EQ(WRITTEN | BUSY, isw_word_write_begin(word | BUSY));
+}
+
+TEST(every_content_change_moves_the_sequence)
+{
+	__u64 word = stored();
+
+	EXPECT_NE(isw_word_seq(word), isw_word_seq(isw_word_write_begin(word)));
+	EXPECT_NE(isw_word_seq(word), isw_word_seq(isw_word_discard(word)));
+	EXPECT_EQ(isw_word_seq(word),
+		  isw_word_seq(isw_word_drop_copies(word, ISW_WORD_LEGS)));
+}
+
+TEST(a_million_writes_give_a_million_sequences)
+{
+	static unsigned char seen[1 << 20];
+	__u64 word = 0;
+	unsigned int i;
+
+	for (i = 0; i < 1u << 20; i++) {
+		__u64 seq = isw_word_seq(word) >> ISW_WORD_SEQ_SHIFT;
+
+		ASSERT_FALSE(seen[seq]);
+		seen[seq] = 1;
+		word = isw_word_write_end(isw_word_write_begin(word | BUSY), ISW_WORD_LEG(0), i);
+	}
+	EXPECT_EQ(0, isw_word_seq(word));
+}
+
+TEST(dropping_a_leg_keeps_the_others)
+{
+	__u64 word = isw_word_drop_copies(stored(), ISW_WORD_LEG(0));
+
+	EXPECT_EQ(ISW_WORD_LEG(1), word & ISW_WORD_COPIES);
+	EXPECT_EQ(CRC, crc_of(word));
+	EXPECT_FALSE(isw_word_lost(word));
+}
+
+TEST(dropping_the_last_leg_loses_the_page)
+{
+	EXPECT_TRUE(isw_word_lost(isw_word_drop_copies(stored(), ISW_WORD_LEGS)));
+}
+
+TEST(dropping_a_leg_that_is_not_there_changes_nothing)
+{
+	EXPECT_EQ(stored(), isw_word_drop_copies(stored(), ISW_WORD_LEG(2)));
+	EXPECT_EQ(0, isw_word_drop_copies(0, ISW_WORD_LEGS));
+}
+
+TEST(dropping_takes_copies_alone)
+{
+	__u64 word = ~0ull;
+
+	EXPECT_EQ(~ISW_WORD_COPIES, isw_word_drop_copies(word, ~0ull));
+}
+
+/* ---- the same as a plain struct ------------------------------------------- */
+
+struct model {
+	int written, busy, parked;
+	unsigned int seq;		/* 20 bits */
+	__u64 copies;
+	__u32 crc;
+};
+
+static __u64 model_word(const struct model *m)
+{
+	return (m->written ? WRITTEN : 0) | (m->busy ? BUSY : 0) |
+	       (m->parked ? PARKED : 0) | m->copies |
+	       (__u64)m->seq << ISW_WORD_SEQ_SHIFT |
+	       (__u64)m->crc << ISW_WORD_CRC_SHIFT;
+}
+
+static void model_forget(struct model *m, int written)
+{
+	m->seq = (m->seq + 1) & 0xfffff;
+	m->copies = 0;
+	m->crc = 0;
+	m->written = written;
+}
+
+static void model_write_end(struct model *m, __u64 copies, __u32 crc)
+{
+	if (m->written) {
+		m->copies = copies;
+		m->crc = crc;
+	}
+	m->busy = m->parked = 0;
+}
+
+TEST(random_lives_agree_with_a_model)
+{
+	struct random r = random_start(1);
+	struct model m = { 0 };
+	__u64 word = 0;
+	unsigned int i;
+
+	for (i = 0; i < 1000000; i++) {
+		__u64 copies = random_u64(&r) & ISW_WORD_LEGS;
+		__u32 crc = random_u32(&r);
+
+		switch (random_below(&r, 5)) {
+		case 0:		/* a write takes BUSY, if it is free */
+			if (m.busy)
+				break;
+			m.busy = 1;
+			model_forget(&m, 1);
+			word = isw_word_write_begin(word | BUSY);
+			break;
+		case 1:
+			if (!m.busy)
+				break;
+			model_write_end(&m, copies, crc);
+			word = isw_word_write_end(word, copies, crc);
+			break;
+		case 2:
+			model_forget(&m, 0);
+			word = isw_word_discard(word);
+			break;
+		case 3:
+			m.copies &= ~copies;
+			word = isw_word_drop_copies(word, copies);
+			break;
+		case 4:		/* somebody waits for BUSY */
+			if (!m.busy)
+				break;
+			m.parked = 1;
+			word |= PARKED;
+			break;
+		}
+		ASSERT_EQ(model_word(&m), word) TH_LOG("step %u", i);
+		ASSERT_EQ(m.written && !m.busy && !m.copies, isw_word_lost(word));
+	}
+}
+
+TEST_HARNESS_MAIN

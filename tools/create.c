@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * infiniswapctl create: makes the configfs items of a device, sets them and
+ * switches it on. What fails half-way is taken back.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "infiniswapctl.h"
+
+#define MAX_DEVICES	32	/* infiniswap0 to infiniswap31 */
+
+struct setting {
+	char *attr;
+	char *value;
+};
+
+struct donor {
+	char *name;
+	char *address;
+	char *port;		/* NULL: the kernel's default */
+};
+
+struct plan {
+	char *device;		/* NULL: the first free name */
+	struct setting *settings;
+	size_t setting_count;
+	struct donor *donors;
+	size_t donor_count;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static const char usage[] =
+	"Usage: infiniswapctl create [NAME] --size SIZE --redundancy MODE\n"
+	"                            --donor NAME=ADDRESS[:PORT]... [OPTIONS]\n\n"
+	"Create a device, switch it on and print its path. NAME is infiniswap0 to\n"
+	"infiniswap31, by default the first that is free.\n\n"
+	"Options:\n"
+	"      --size SIZE               size of the device (K, M, G or T may follow)\n"
+	"      --redundancy MODE         none: a lost donor loses the pages it holds\n"
+	"      --donor NAME=ADDRESS[:PORT]\n"
+	"                                a donor; [ADDRESS]:PORT for IPv6; repeatable\n"
+	"      --slab-size SIZE          1M to 4G, a power of two (64M)\n"
+	"      --queues N                hardware queues per direction, 1 to 4\n"
+	"      --queue-depth N           requests per hardware queue, 4 to 256 (32)\n"
+	"      --max-sessions N          donors connected at most, 1 to 64 (16)\n"
+	"      --spares N                connected donors without a slab (4)\n"
+	"      --ready-grants N          grants held in advance, 1 to 16 (2)\n"
+	"      --stall-ms MS             a session without progress is broken (5000)\n"
+	"      --donor-loss-timeout SEC  how long pages of a lost donor are waited for (30)\n"
+	"  -o, --option ATTR=VALUE       any setting by its name in configfs\n"
+	"  -h, --help                    this text\n";
+
+/* ---- options --------------------------------------------------------------- */
+
+/* getopt values from here on are settings: the option's name is the attribute's. */
+#define OPT_SETTING	0x100
+#define OPT_DONOR	0x101
+
+static const struct option options[] = {
+	{ "size", required_argument, NULL, OPT_SETTING },
+	{ "redundancy", required_argument, NULL, OPT_SETTING },
+	{ "slab-size", required_argument, NULL, OPT_SETTING },
+	{ "queues", required_argument, NULL, OPT_SETTING },
+	{ "queue-depth", required_argument, NULL, OPT_SETTING },
+	{ "max-sessions", required_argument, NULL, OPT_SETTING },
+	{ "spares", required_argument, NULL, OPT_SETTING },
+	{ "ready-grants", required_argument, NULL, OPT_SETTING },
+	{ "stall-ms", required_argument, NULL, OPT_SETTING },
+	{ "donor-loss-timeout", required_argument, NULL, OPT_SETTING },
+	{ "donor", required_argument, NULL, OPT_DONOR },
+	{ "option", required_argument, NULL, 'o' },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* configfs names are one path component. */
+static bool is_item_name(const char *name)
+{
+	return name[0] && name[0] != '.' && !strchr(name, '/');
+}
+
+/* "slab-size" and "slab_size" are the same attribute. */
+static void add_setting(struct plan *plan, const char *attr, size_t len,
+			const char *value)
+{
+	struct setting *setting;
+	size_t n = plan->setting_count++;
+
+	plan->settings = xreallocarray(plan->settings, n + 1,
+				       sizeof(*plan->settings));
+	setting = &plan->settings[n];
+	setting->attr = xasprintf("%.*s", (int)len, attr);
+	setting->value = xstrdup(value);
+	for (char *c = setting->attr; *c; c++) {
+		if (*c == '-')
+			*c = '_';
+	}
+}
+
+static int parse_setting(struct plan *plan, const char *arg)
+{
+	const char *value = strchr(arg, '=');
+
+	if (!value || value == arg || strchr(arg, '/') || !value[1])
+		return misused("create: %s: expected ATTR=VALUE", arg);
+	add_setting(plan, arg, (size_t)(value - arg), value + 1);
+	return CTL_OK;
+}
+
+/* ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT. An IPv6 address may stand alone. */
+static void split_address(struct donor *donor)
+{
+	char *colon;
+
+	if (donor->address[0] == '[' && (colon = strchr(donor->address, ']'))) {
+		*colon++ = '\0';
+		memmove(donor->address, donor->address + 1,
+			strlen(donor->address));
+		donor->port = *colon == ':' ? colon + 1 : NULL;
+		return;
+	}
+	colon = strchr(donor->address, ':');
+	if (!colon || strchr(colon + 1, ':'))
+		return;
+	*colon = '\0';
+	donor->port = colon + 1;
+}
+
+static int parse_donor(struct plan *plan, const char *arg)
+{
+	struct donor donor = { .name = xstrdup(arg) };
+
+	donor.address = strchr(donor.name, '=');
+	if (donor.address)
+		*donor.address++ = '\0';
+	if (!donor.address || !donor.address[0] || !is_item_name(donor.name)) {
+		free(donor.name);
+		return misused("create: %s: expected NAME=ADDRESS[:PORT]", arg);
+	}
+	split_address(&donor);
+	plan->donors = xreallocarray(plan->donors, plan->donor_count + 1,
+				     sizeof(*plan->donors));
+	plan->donors[plan->donor_count++] = donor;
+	return CTL_OK;
+}
+
+static bool has_setting(const struct plan *plan, const char *attr)
+{
+	for (size_t i = 0; i < plan->setting_count; i++) {
+		if (!strcmp(plan->settings[i].attr, attr))
+			return true;
+	}
+	return false;
+}
+
+static int parse_name(struct plan *plan, int argc, char **argv)
+{
+	const char *name;
+
+	if (argc - optind > 1)
+		return misused("create: %s: one device at a time", argv[optind + 1]);
+	if (optind == argc)
+		return CTL_OK;
+	name = device_name(argv[optind]);
+	if (!name || !is_item_name(name))
+		return misused("create: %s: not a device name (infiniswapN)",
+			       argv[optind]);
+	plan->device = xstrdup(name);
+	return CTL_OK;
+}
+
+/* Returns -1 to go on, else the exit status. */
+static int parse(struct plan *plan, int argc, char **argv)
+{
+	int status = CTL_OK;
+	int index, opt;
+
+	while (status == CTL_OK &&
+	       (opt = getopt_long(argc, argv, "o:h", options, &index)) >= 0) {
+		switch (opt) {
+		case OPT_SETTING:
+			add_setting(plan, options[index].name,
+				    strlen(options[index].name), optarg);
+			break;
+		case OPT_DONOR:
+			status = parse_donor(plan, optarg);
+			break;
+		case 'o':
+			status = parse_setting(plan, optarg);
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return CTL_OK;
+		default:
+			return CTL_USAGE;
+		}
+	}
+	if (status == CTL_OK)
+		status = parse_name(plan, argc, argv);
+	if (status != CTL_OK)
+		return status;
+	if (!has_setting(plan, "size"))
+		return misused("create: --size is missing");
+	if (!has_setting(plan, "redundancy"))
+		return misused("create: --redundancy is missing; only 'none' is there so far: a lost donor loses the pages it holds");
+	if (!plan->donor_count)
+		return misused("create: --donor is missing");
+	return -1;
+}
+
+static void plan_free(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->setting_count; i++) {
+		free(plan->settings[i].attr);
+		free(plan->settings[i].value);
+	}
+	for (size_t i = 0; i < plan->donor_count; i++)
+		free(plan->donors[i].name);
+	free(plan->settings);
+	free(plan->donors);
+	free(plan->device);
+}
+
+/* ---- making it ------------------------------------------------------------- */
+
+static int item_make(const char *device, const char *donor)
+{
+	char *path __free_str = config_path(device, donor, NULL);
+
+	return mkdir(path, 0755) ? -errno : 0;
+}
+
+static void item_drop(const char *device, const char *donor)
+{
+	char *path __free_str = config_path(device, donor, NULL);
+
+	if (rmdir(path))
+		failed("%s: left behind: %s: %s", device, path, strerror(errno));
+}
+
+static int device_make_any(struct plan *plan)
+{
+	int err;
+
+	for (int i = 0; i < MAX_DEVICES; i++) {
+		plan->device = xasprintf("infiniswap%d", i);
+		err = item_make(plan->device, NULL);
+		if (err != -EEXIST)
+			return err;
+		free(plan->device);
+	}
+	plan->device = NULL;
+	return -ENOSPC;
+}
+
+static int device_make(struct plan *plan)
+{
+	int err = plan->device ? item_make(plan->device, NULL) :
+				 device_make_any(plan);
+
+	if (err == -ENOSPC && !plan->device)
+		failed("all %d names are taken", MAX_DEVICES);
+	else if (err)
+		failed("%s: cannot create: %s", plan->device, strerror(-err));
+	return err;
+}
+
+/* A signal must not leave half a device behind: it is looked at between steps. */
+static void on_signal(int number)
+{
+	(void)number;
+	interrupted = 1;
+}
+
+static void catch_signals(void)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+}
+
+static int set(const char *device, const char *donor, const char *attr,
+	       const char *value)
+{
+	if (interrupted) {
+		failed("%s: interrupted", device);
+		return -EINTR;
+	}
+	return setting_write(device, donor, attr, value);
+}
+
+/* Those named @first before all others: size is checked against slab_size. */
+static int settings_write(const struct plan *plan, const char *first)
+{
+	const struct setting *setting;
+	int err = 0;
+
+	for (int late = 0; late <= 1; late++) {
+		for (size_t i = 0; i < plan->setting_count && !err; i++) {
+			setting = &plan->settings[i];
+			if (!!strcmp(setting->attr, first) == late)
+				err = set(plan->device, NULL, setting->attr,
+					  setting->value);
+		}
+	}
+	return err;
+}
+
+static int donor_write(const char *device, const struct donor *donor)
+{
+	int err = set(device, donor->name, "address", donor->address);
+
+	if (!err && donor->port)
+		err = set(device, donor->name, "port", donor->port);
+	return err;
+}
+
+static int donor_make(const char *device, const struct donor *donor)
+{
+	int err = item_make(device, donor->name);
+
+	if (err) {
+		failed("%s: %s: cannot add donor: %s", device, donor->name,
+		       strerror(-err));
+		return err;
+	}
+	err = donor_write(device, donor);
+	if (err)
+		item_drop(device, donor->name);
+	return err;
+}
+
+/* Adds the donors and counts in @made how many there are to take back. */
+static int donors_make(const struct plan *plan, size_t *made)
+{
+	int err = 0;
+
+	for (*made = 0; *made < plan->donor_count; ++*made) {
+		err = donor_make(plan->device, &plan->donors[*made]);
+		if (err)
+			break;
+	}
+	return err;
+}
+
+static int device_create(struct plan *plan)
+{
+	size_t made = 0;
+	int err;
+
+	err = device_make(plan);
+	if (err)
+		return err;
+	err = settings_write(plan, "slab_size");
+	if (!err)
+		err = donors_make(plan, &made);
+	if (!err)
+		err = set(plan->device, NULL, "power", "1");
+	if (!err)
+		return 0;
+	while (made)
+		item_drop(plan->device, plan->donors[--made].name);
+	item_drop(plan->device, NULL);
+	return err;
+}
+
+static int plan_run(struct plan *plan)
+{
+	int status = config_ready();
+
+	if (status != CTL_OK)
+		return status;
+	catch_signals();
+	if (device_create(plan))
+		return CTL_FAILED;
+	printf("/dev/%s\n", plan->device);
+	return CTL_OK;
+}
+
+int cmd_create(int argc, char **argv)
+{
+	struct plan plan = { 0 };
+	int status;
+
+	status = parse(&plan, argc, argv);
+	if (status < 0)
+		status = plan_run(&plan);
+	plan_free(&plan);
+	return status;
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* infiniswapctl remove: switches a device off and takes its items away. */
+#include <errno.h>
+#include <getopt.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "infiniswapctl.h"
+
+static int item_remove(const char *device, const char *donor)
+{
+	char *path __free_str = config_path(device, donor, NULL);
+
+	if (rmdir(path))
+		return failed("%s: %s: %s", device, path, strerror(errno));
+	return CTL_OK;
+}
+
+static int donors_remove(const char *device)
+{
+	struct names donors = donor_names(device);
+	int status = CTL_OK;
+
+	for (size_t i = 0; i < donors.count && status == CTL_OK; i++)
+		status = item_remove(device, donors.name[i]);
+	names_free(&donors);
+	return status;
+}
+
+/* Who holds it open is not for the kernel to say; what to do about it is. */
+static int power_off(const char *device)
+{
+	int err = setting_write(device, NULL, "power", "0");
+
+	if (err == -EBUSY)
+		failed("%s: close what has /dev/%s open first", device, device);
+	return err ? CTL_FAILED : CTL_OK;
+}
+
+static int device_remove(const char *arg)
+{
+	const char *device = device_name(arg);
+	int status;
+
+	if (!device || !device_exists(device))
+		return failed("%s: no such device", arg);
+	if (device_is_swap(device))
+		return failed("%s: in use as swap: swapoff /dev/%s first", device,
+			      device);
+	status = power_off(device);
+	if (status == CTL_OK)
+		status = donors_remove(device);
+	if (status == CTL_OK)
+		status = item_remove(device, NULL);
+	return status;
+}
+
+int cmd_remove(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int status = CTL_OK;
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
+		if (opt != 'h')
+			return CTL_USAGE;
+		puts("Usage: infiniswapctl remove NAME...\n\n"
+		     "The device must not be in use: swapoff it first.");
+		return CTL_OK;
+	}
+	if (optind == argc)
+		return misused("remove: which device?");
+	for (; optind < argc; optind++) {
+		if (device_remove(argv[optind]) != CTL_OK)
+			status = CTL_FAILED;
+	}
+	return status;
+}
