@@ -9,6 +9,7 @@
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
+.SECONDARY:
 MAKEFLAGS += --no-builtin-rules
 
 PREFIX ?= /usr/local
@@ -133,6 +134,18 @@ unit-programs: $(unit-tests)
 unit: unit-programs ## unit tests, under ASan and UBSan
 	@scripts/check --no-build 'unit/*'
 
+# For kselftest's own runner: build/kselftest/run_kselftest.sh -c infiniswap
+kselftest: daemon tools guest-programs unit-programs ## install the tests for run_kselftest.sh in build/kselftest
+	@rm -rf build/kselftest
+	@mkdir -p build/kselftest/kselftest
+	@cp -L $(KSELFTEST)/run_kselftest.sh build/kselftest
+	@cp -L $(KSELFTEST)/kselftest/* build/kselftest/kselftest
+	@$(MAKE) -s --no-print-directory -C tests install \
+		INSTALL_PATH=$(CURDIR)/build/kselftest/infiniswap
+	@$(MAKE) -s --no-print-directory -C tests emit_tests COLLECTION=infiniswap \
+		>build/kselftest/kselftest-list.txt
+	@echo "Run: ISW_TOP=$(CURDIR) build/kselftest/run_kselftest.sh -c infiniswap"
+
 style: ## form, layers, shell scripts
 	@scripts/style
 
@@ -172,7 +185,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12 | sed 's/^/  make /'
 
 .PHONY: all modules modules-if-any daemon tools guest-programs unit-programs \
-	unit style test check demo install install-programs install-modules \
+	unit kselftest style test check demo install install-programs install-modules \
 	clean help
 
 -include $(shell find build -name '*.d' 2>/dev/null)

@@ -245,10 +245,10 @@ static int grant_check(const struct client *client, uint64_t length)
 {
 	if (length > opt->memory)
 		return ISW_ERR_SIZE;
-	if (client->bytes + length > opt->client_quota)
-		return ISW_ERR_QUOTA;
 	if (used_bytes + length > opt->memory || first_free == NO_GRANT)
 		return ISW_ERR_NO_MEMORY;
+	if (client->bytes + length > opt->client_quota)
+		return ISW_ERR_QUOTA;
 	return 0;
 }
 

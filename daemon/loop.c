@@ -50,15 +50,15 @@ static void dispatch(struct io_uring_cqe *cqe)
 	int ret = 0;
 
 	io_uring_cqe_seen(&ring, cqe);
-	if (res < 0)
-		log_limited(LOG_ERROR, "poll of fd %d: %s", src->fd,
-			    strerror(-res));
-	/* Arm first: what comes while @ready runs is then reported again. */
+	/*
+	 * Arm first: what comes while @ready runs is then reported again. But
+	 * not what is broken (a device unplugged): that would never stop.
+	 */
 	if (!armed)
-		ret = loop_add(src);
+		ret = res < 0 ? res : res & POLLERR ? -EIO : loop_add(src);
 	if (ret)
-		log_error("fd %d is no longer watched: %s", src->fd,
-			  strerror(-ret));
+		log_warn("fd %d is no longer watched: %s", src->fd,
+			 strerror(-ret));
 	if (res >= 0)
 		src->ready(src);
 }

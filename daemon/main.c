@@ -31,7 +31,8 @@
 #include "util.h"
 #include "work.h"
 
-#define TICK_MS		500
+/* Leases and time limits are kept to within this. */
+#define TICK_SEC	1
 
 uint64_t daemon_epoch;
 
@@ -51,7 +52,7 @@ static void timer_ready(struct source *src)
 static int timer_init(void)
 {
 	static struct source source = { .ready = timer_ready };
-	const struct timespec tick = { .tv_nsec = TICK_MS * 1000000L };
+	const struct timespec tick = { .tv_sec = TICK_SEC };
 	const struct itimerspec spec = { .it_interval = tick, .it_value = tick };
 
 	source.fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* /proc/meminfo, or the file that a test puts in its place. */
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "meminfo.h"
@@ -12,46 +13,54 @@
 /* Large enough for the whole file: one read is one consistent snapshot. */
 #define MEMINFO_MAX	8192
 
-static int meminfo_field(const char *text, const char *name, uint64_t *value)
+/* @name begins a line: "\nMemTotal:". */
+static int field(const char *text, const char *name, uint64_t *value)
 {
-	const char *at = text;
-	size_t len = strlen(name);
+	const char *at = strstr(text, name);
 
-	while (at) {
-		if (*at == '\n')
-			at++;
-		if (!strncmp(at, name, len) && at[len] == ':')
-			return sscanf(at + len + 1, "%" SCNu64, value) == 1 ?
-			       0 : -EINVAL;
-		at = strchr(at, '\n');
-	}
-	return -ENOENT;
+	if (!at)
+		return -ENOENT;
+	*value = strtoull(at + strlen(name), NULL, 10);
+	return 0;
 }
 
-static int meminfo_text(char *text, size_t size)
+static int read_text(char *text, size_t size)
 {
-	FILE *f = fopen(opt->meminfo, "re");
-	size_t len;
+	int fd = open(opt->meminfo, O_RDONLY | O_CLOEXEC);
+	ssize_t len;
 
-	if (!f)
+	if (fd < 0)
 		return -errno;
-	len = fread(text, 1, size - 1, f);
-	text[len] = '\0';
-	fclose(f);
-	return len ? 0 : -EIO;
+	text[0] = '\n';
+	len = read(fd, text + 1, size - 2);
+	close(fd);
+	if (len <= 0)
+		return len ? -EIO : -ENODATA;
+	text[1 + len] = '\0';
+	return 0;
+}
+
+/* Kernels without huge pages have no such lines. */
+static uint64_t huge_bytes(const char *text)
+{
+	uint64_t pages, kib;
+
+	if (field(text, "\nHugePages_Free:", &pages) || !pages ||
+	    field(text, "\nHugepagesize:", &kib) || kib != 2048)
+		return 0;
+	return pages * kib << 10;
 }
 
 int meminfo_read(struct meminfo *info)
 {
-	uint64_t huge_pages = 0, huge_kib = 0;
 	char text[MEMINFO_MAX];
 	int ret;
 
-	ret = meminfo_text(text, sizeof(text));
+	ret = read_text(text, sizeof(text));
 	if (!ret)
-		ret = meminfo_field(text, "MemTotal", &info->total);
+		ret = field(text, "\nMemTotal:", &info->total);
 	if (!ret)
-		ret = meminfo_field(text, "MemAvailable", &info->available);
+		ret = field(text, "\nMemAvailable:", &info->available);
 	if (!ret && !info->total)
 		ret = -EINVAL;
 	if (ret) {
@@ -59,14 +68,10 @@ int meminfo_read(struct meminfo *info)
 			    opt->meminfo, strerror(-ret));
 		return ret;
 	}
-	/* Kernels without huge pages have no such lines. */
-	if (meminfo_field(text, "HugePages_Free", &huge_pages) ||
-	    meminfo_field(text, "Hugepagesize", &huge_kib) || huge_kib != 2048)
-		huge_pages = 0;
-	info->total <<= 10;
-	info->available <<= 10;
-	info->huge_free = huge_pages << 21;
 	if (info->available > info->total)
 		info->available = info->total;
+	info->total <<= 10;
+	info->available <<= 10;
+	info->huge_free = huge_bytes(text);
 	return 0;
 }

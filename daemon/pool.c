@@ -74,7 +74,7 @@ static bool host_can_spare(uint64_t length, uint64_t keep)
 
 	if (meminfo_read(&info))
 		return false;
-	if (info.huge_free >= length + mapping_bytes)
+	if (length && info.huge_free >= length + mapping_bytes)
 		return true;
 	return info.available >= mapping_bytes + length + keep;
 }

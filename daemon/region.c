@@ -27,26 +27,23 @@
 
 /* ---- in a worker -------------------------------------------------------- */
 
-static void *map_anonymous(size_t length, int flags)
+static void *map_anonymous(uint64_t length, int flags)
 {
 	void *p = mmap(NULL, length, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags,
-		       -1, 0);
+		       MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
 
-/* Huge pages that the operator has set aside; NULL when there are too few. */
+/*
+ * Huge pages that the operator has set aside; NULL when there are too few.
+ * They are reserved here (no MAP_NORESERVE), so that no later touch fails.
+ */
 static void *map_huge(uint64_t length)
 {
 	if (length % HUGE_SIZE)
 		return NULL;
-	/* Without MAP_NORESERVE, so that mmap() fails and not a later touch. */
-	void *p = mmap(NULL, length, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_2MB,
-		       -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
+	return map_anonymous(length, MAP_HUGETLB | MAP_HUGE_2MB);
 }
 
 /* Ordinary pages, aligned so that the kernel can use huge ones. */
@@ -55,7 +52,7 @@ static void *map_aligned(uint64_t length)
 	char *raw, *start;
 	size_t head;
 
-	raw = map_anonymous(length + HUGE_SIZE, 0);
+	raw = map_anonymous(length + HUGE_SIZE, MAP_NORESERVE);
 	if (!raw)
 		return NULL;
 	head = (size_t)(-(uintptr_t)raw & (HUGE_SIZE - 1));
@@ -96,30 +93,10 @@ static void region_unmap(struct region *r)
 	r->addr = NULL;
 }
 
-static void explain_enomem(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur == RLIM_INFINITY)
-		return;
-	log_error("locked memory is limited to %" PRIu64
-		  " KiB (ulimit -l, LimitMEMLOCK=)",
-		  (uint64_t)limit.rlim_cur >> 10);
-}
-
 static int region_register(struct region *r)
 {
-	int error;
-
 	r->mr = ibv_reg_mr(r->target->pd, r->addr, r->length, REGION_ACCESS);
-	if (r->mr)
-		return 0;
-	error = errno;
-	log_limited(LOG_ERROR, "cannot register %" PRIu64 " MiB: %s",
-		    r->length >> 20, strerror(error));
-	if (error == ENOMEM)
-		explain_enomem();
-	return error;
+	return r->mr ? 0 : errno;
 }
 
 /*
@@ -172,10 +149,26 @@ void region_free(struct region *r)
 	free(r);
 }
 
+static void log_register_error(const struct region *r)
+{
+	struct rlimit limit;
+
+	log_limited(LOG_ERROR, "cannot register %" PRIu64 " MiB: %s",
+		    r->length >> 20, strerror(r->error));
+	if (r->error != ENOMEM || getrlimit(RLIMIT_MEMLOCK, &limit) ||
+	    limit.rlim_cur == RLIM_INFINITY)
+		return;
+	log_limited(LOG_ERROR, "locked memory is limited to %" PRIu64
+		    " KiB (ulimit -l, LimitMEMLOCK=)",
+		    (uint64_t)limit.rlim_cur >> 10);
+}
+
 static void region_done(struct job *job)
 {
 	struct region *r = container_of(job, struct region, job);
 
+	if (r->error && r->failed == REGION_REG)
+		log_register_error(r);
 	if (r->steps & REGION_DEREG) {
 		domain_put(r->domain);
 		r->domain = NULL;

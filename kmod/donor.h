@@ -43,6 +43,7 @@ struct isw_donor {
 	/* under dev->lock */
 	u32 nr_slabs;			/* legs of published mappings */
 	u32 nr_ready;			/* grants in dev->ready */
+	u16 refusal;			/* of the last grant asked for; logged once */
 
 	struct isw_msg_grants *list_buf;
 

@@ -143,9 +143,10 @@ static int grant_ask(struct isw_device *dev, struct isw_donor *donor)
 	struct isw_call call = {};
 	int ret = isw_call(donor, &call, &msg.hdr, ISW_MSG_GRANT);
 
-	if (ret == -EREMOTEIO)
-		pr_warn_ratelimited("%s: %s: grant refused: %s\n", dev->name,
-				    donor->name, isw_error_name(call.code));
+	if (ret == -EREMOTEIO && donor->refusal != call.code)
+		isw_donor_warn(donor, "grant refused: %s\n",
+			       isw_error_name(call.code));
+	donor->refusal = ret == -EREMOTEIO ? call.code : 0;
 	if (ret)
 		return ret;
 	if (call.answer.grant.length != dev->cfg.slab_size) {

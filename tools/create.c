@@ -8,8 +8,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "infiniswapctl.h"
 
@@ -230,21 +228,6 @@ static void plan_free(struct plan *plan)
 
 /* ---- making it ------------------------------------------------------------- */
 
-static int item_make(const char *device, const char *donor)
-{
-	char *path __free_str = config_path(device, donor, NULL);
-
-	return mkdir(path, 0755) ? -errno : 0;
-}
-
-static void item_drop(const char *device, const char *donor)
-{
-	char *path __free_str = config_path(device, donor, NULL);
-
-	if (rmdir(path))
-		failed("%s: left behind: %s: %s", device, path, strerror(errno));
-}
-
 static int device_make_any(struct plan *plan)
 {
 	int err;
@@ -255,8 +238,8 @@ static int device_make_any(struct plan *plan)
 		if (err != -EEXIST)
 			return err;
 		free(plan->device);
+		plan->device = NULL;
 	}
-	plan->device = NULL;
 	return -ENOSPC;
 }
 
@@ -265,10 +248,10 @@ static int device_make(struct plan *plan)
 	int err = plan->device ? item_make(plan->device, NULL) :
 				 device_make_any(plan);
 
-	if (err == -ENOSPC && !plan->device)
+	if (!plan->device)
 		failed("all %d names are taken", MAX_DEVICES);
-	else if (err)
-		failed("%s: cannot create: %s", plan->device, strerror(-err));
+	else if (err == -EEXIST)
+		failed("%s: exists already", plan->device);
 	return err;
 }
 
@@ -328,11 +311,10 @@ static int donor_make(const char *device, const struct donor *donor)
 {
 	int err = item_make(device, donor->name);
 
-	if (err) {
-		failed("%s: %s: cannot add donor: %s", device, donor->name,
-		       strerror(-err));
+	if (err == -EEXIST)
+		failed("%s: %s: this donor is named twice", device, donor->name);
+	if (err)
 		return err;
-	}
 	err = donor_write(device, donor);
 	if (err)
 		item_drop(device, donor->name);

@@ -85,6 +85,13 @@ int config_ready(void);
 int setting_write(const char *device, const char *donor, const char *attr,
 		  const char *value);
 
+/*
+ * Make and remove a device (@donor NULL) or a donor of it. 0 or -errno; all is
+ * reported but -EEXIST of item_make(), which may just mean the next name.
+ */
+int item_make(const char *device, const char *donor);
+int item_drop(const char *device, const char *donor);
+
 /* ---- table.c ------------------------------------------------------------ */
 
 struct table_format {

@@ -2,29 +2,18 @@
 /* infiniswapctl remove: switches a device off and takes its items away. */
 #include <errno.h>
 #include <getopt.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "infiniswapctl.h"
-
-static int item_remove(const char *device, const char *donor)
-{
-	char *path __free_str = config_path(device, donor, NULL);
-
-	if (rmdir(path))
-		return failed("%s: %s: %s", device, path, strerror(errno));
-	return CTL_OK;
-}
 
 static int donors_remove(const char *device)
 {
 	struct names donors = donor_names(device);
-	int status = CTL_OK;
+	int err = 0;
 
-	for (size_t i = 0; i < donors.count && status == CTL_OK; i++)
-		status = item_remove(device, donors.name[i]);
+	for (size_t i = 0; i < donors.count && !err; i++)
+		err = item_drop(device, donors.name[i]);
 	names_free(&donors);
-	return status;
+	return err;
 }
 
 /* Who holds it open is not for the kernel to say; what to do about it is. */
@@ -34,25 +23,25 @@ static int power_off(const char *device)
 
 	if (err == -EBUSY)
 		failed("%s: close what has /dev/%s open first", device, device);
-	return err ? CTL_FAILED : CTL_OK;
+	return err;
 }
 
 static int device_remove(const char *arg)
 {
 	const char *device = device_name(arg);
-	int status;
+	int err;
 
 	if (!device || !device_exists(device))
 		return failed("%s: no such device", arg);
 	if (device_is_swap(device))
 		return failed("%s: in use as swap: swapoff /dev/%s first", device,
 			      device);
-	status = power_off(device);
-	if (status == CTL_OK)
-		status = donors_remove(device);
-	if (status == CTL_OK)
-		status = item_remove(device, NULL);
-	return status;
+	err = power_off(device);
+	if (!err)
+		err = donors_remove(device);
+	if (!err)
+		err = item_drop(device, NULL);
+	return err ? CTL_FAILED : CTL_OK;
 }
 
 int cmd_remove(int argc, char **argv)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Writes settings. A write to configfs returns an errno and nothing more; the
+ * Makes, sets and drops configfs items. A refusal is an errno and nothing more; the
  * module says the rest in the kernel log ("infiniswap: infiniswap0: size: 5:
  * not a multiple of slab_size"), and this file finds that line.
  */
@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "infiniswapctl.h"
@@ -48,45 +49,52 @@ static const char *skip_parts(const char *text, const char *parts)
 	return text;
 }
 
-/* What is new in a line of the module about @device; NULL for other lines. */
-static const char *reason_in(const char *line, const char *device,
-			     const char *attr, const char *value)
-{
-	const char *text = line, *rest;
+struct reason {
+	char *text;	/* NULL: none found */
+	bool exact;	/* the line names the attribute, not the device alone */
+};
 
-	if (strncmp(text, MODULE, strlen(MODULE)))
-		return NULL;
-	text += strlen(MODULE);
-	rest = skip(text, device);
-	if (rest == text)
-		return NULL;
-	return skip(skip_parts(rest, attr), value);
+/*
+ * Takes the reason out of "infiniswap: DEVICE: ATTR: VALUE: reason". Later lines
+ * count more, and none as much as one about the attribute: when a device
+ * fails to power on, its donors have something to say as well.
+ */
+static void reason_take(struct reason *found, const char *line,
+			const char *device, const char *attr, const char *value)
+{
+	const char *about_device, *about_attr, *text = line + strlen(MODULE);
+
+	if (strncmp(line, MODULE, strlen(MODULE)))
+		return;
+	about_device = skip(text, device);
+	if (about_device == text)
+		return;
+	about_attr = skip_parts(about_device, attr);
+	if (about_attr == about_device && found->exact)
+		return;
+	free(found->text);
+	found->text = xstrdup(skip(about_attr, value));
+	found->exact = about_attr != about_device;
 }
 
 /* A record is "prefix;text\n", then lines that begin with a space. */
 static void scan(char *records, const char *device, const char *attr,
-		 const char *value, char **found)
+		 const char *value, struct reason *found)
 {
 	char *line, *text;
-	const char *reason;
 
 	while ((line = strsep(&records, "\n"))) {
 		text = strchr(line, ';');
-		if (line[0] == ' ' || !text)
-			continue;
-		reason = reason_in(text + 1, device, attr, value);
-		if (!reason)
-			continue;
-		free(*found);
-		*found = xstrdup(reason);
+		if (line[0] != ' ' && text)
+			reason_take(found, text + 1, device, attr, value);
 	}
 }
 
-/* The last new line about @attr, or NULL. */
+/* What the log has said since @fd was opened, or NULL. */
 static char *kmsg_reason(int fd, const char *device, const char *attr,
-		  const char *value)
+			 const char *value)
 {
-	char *found = NULL;
+	struct reason found = { NULL, false };
 	char buf[8192];
 	ssize_t len;
 
@@ -97,10 +105,23 @@ static char *kmsg_reason(int fd, const char *device, const char *attr,
 		if (len < 0 && errno == EPIPE)
 			continue;	/* records were overwritten: go on */
 		if (len <= 0)
-			return found;
+			return found.text;
 		buf[len] = '\0';
 		scan(buf, device, attr, value, &found);
 	}
+}
+
+/* "infiniswap0: size: 5: reason (errno)", as much of it as there is. */
+static void refused(int log, const char *device, const char *attr,
+		    const char *value, int err)
+{
+	char *reason __free_str = kmsg_reason(log, device, attr, value);
+
+	if (reason)
+		failed("%s: %s: %s: %s (%s)", device, attr, value, reason,
+		       strerror(-err));
+	else
+		failed("%s: %s: %s: %s", device, attr, value, strerror(-err));
 }
 
 /* One write(2): the kernel takes a value whole or not at all. */
@@ -123,19 +144,43 @@ int setting_write(const char *device, const char *donor, const char *attr,
 	char *path __free_str = config_path(device, donor, attr);
 	char *name __free_str = donor ? xasprintf("donors/%s/%s", donor, attr) :
 					xstrdup(attr);
-	char *reason __free_str = NULL;
 	int log = kmsg_open();
 	int err;
 
 	err = file_write(path, value);
 	if (err)
-		reason = kmsg_reason(log, device, name, value);
+		refused(log, device, name, value, err);
 	if (log >= 0)
 		close(log);
-	if (err && reason)
-		failed("%s: %s: %s: %s (%s)", device, name, value, reason,
-		       strerror(-err));
-	else if (err)
-		failed("%s: %s: %s: %s", device, name, value, strerror(-err));
 	return err;
+}
+
+int item_make(const char *device, const char *donor)
+{
+	char *path __free_str = config_path(device, donor, NULL);
+	char *reason __free_str = NULL;
+	int log = kmsg_open();
+	int err;
+
+	err = mkdir(path, 0755) ? -errno : 0;
+	if (err && err != -EEXIST)
+		reason = kmsg_reason(log, device, donor ? donor : "", "");
+	if (log >= 0)
+		close(log);
+	if (reason)
+		failed("%s: cannot create %s: %s (%s)", device, path, reason,
+		       strerror(-err));
+	else if (err && err != -EEXIST)
+		failed("%s: cannot create %s: %s", device, path, strerror(-err));
+	return err;
+}
+
+int item_drop(const char *device, const char *donor)
+{
+	char *path __free_str = config_path(device, donor, NULL);
+
+	if (!rmdir(path))
+		return 0;
+	failed("%s: cannot remove %s: %s", device, path, strerror(errno));
+	return -errno;
 }

@@ -74,6 +74,19 @@ static inline unsigned int isw_place_draw(const struct isw_candidate *c,
 	return 2;
 }
 
+/* The same fraction in 32 bits each; a full one where it makes no sense. */
+static inline void isw_place_reduce(__u64 *used, __u64 *total)
+{
+	if (*used > *total || !*total) {
+		*used = 1;
+		*total = 1;
+	}
+	while (*total >> 32) {
+		*total >>= 1;
+		*used >>= 1;
+	}
+}
+
 /*
  * isw_place_better - does donor a use a smaller part of its memory than b?
  *
@@ -85,14 +98,8 @@ static inline unsigned int isw_place_draw(const struct isw_candidate *c,
 static inline int isw_place_better(__u64 used_a, __u64 total_a,
 				   __u64 used_b, __u64 total_b)
 {
-	if (used_a > total_a || !total_a)
-		used_a = total_a = 1;
-	if (used_b > total_b || !total_b)
-		used_b = total_b = 1;
-	for (; total_a >> 32; total_a >>= 1)
-		used_a >>= 1;
-	for (; total_b >> 32; total_b >>= 1)
-		used_b >>= 1;
+	isw_place_reduce(&used_a, &total_a);
+	isw_place_reduce(&used_b, &total_b);
 	return used_a * total_b < used_b * total_a;
 }
 

@@ -11,7 +11,9 @@
 
 #include "client.h"
 
+/* Sends under way must not change: each has its own place, in turn. */
 #define SEND_MAX	4096
+#define SEND_BYTES	(CLIENT_SENDS * SEND_MAX)
 
 static int64_t now_ms(void)
 {
@@ -188,7 +190,7 @@ static int set_up_memory(struct client *c)
 	flags = fcntl(c->completions->fd, F_GETFL);
 	fcntl(c->completions->fd, F_SETFL, flags | O_NONBLOCK);
 	c->ring_mr = alloc_mr(c, ISW_CTRL_RECVS * ISW_MSG_MAX, &c->recv);
-	c->send_mr = alloc_mr(c, SEND_MAX, &c->send);
+	c->send_mr = alloc_mr(c, SEND_BYTES, &c->send);
 	c->buffer_mr = alloc_mr(c, CLIENT_BUFFER, &c->buffer);
 	return c->ring_mr && c->send_mr && c->buffer_mr ? 0 : -ENOMEM;
 }
@@ -414,8 +416,9 @@ static int control_completion(struct client *c, struct ibv_wc *wc,
 
 int client_send(struct client *c, const void *msg, size_t len)
 {
+	uint8_t *place = c->send + c->sends++ % CLIENT_SENDS * SEND_MAX;
 	struct ibv_sge sge = {
-		.addr = (uintptr_t)c->send, .length = (uint32_t)len,
+		.addr = (uintptr_t)place, .length = (uint32_t)len,
 		.lkey = c->send_mr->lkey,
 	};
 	struct ibv_send_wr *bad, wr = {
@@ -425,12 +428,7 @@ int client_send(struct client *c, const void *msg, size_t len)
 
 	if (len > SEND_MAX)
 		return -EMSGSIZE;
-	memcpy(c->send, msg, len);
-	/*
-	 * Inline is not to be had everywhere, and the one buffer is used again:
-	 * bytes on their way must not change, so several sends under way go
-	 * through a rotating place in it.
-	 */
+	memcpy(place, msg, len);
 	return -ibv_post_send(c->control.id->qp, &wr, &bad);
 }
 

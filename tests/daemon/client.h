@@ -18,8 +18,6 @@
 
 #define CLIENT_BUFFER	(1u << 20)	/* bytes that a WRITE or READ moves at most */
 #define CLIENT_SENDS	(2 * ISW_CTRL_RECVS)
-#define CLIENT_LINKS	(1 + 2 * ISW_MAX_QUEUES)
-/* A connect that failed, not by the donor's reject, gives -errno. */
 #define CLIENT_TIMEOUT_MS	10000
 
 struct link {
@@ -43,7 +41,8 @@ struct client {
 	struct link read[ISW_MAX_QUEUES];
 	struct ibv_mr *ring_mr;
 	uint8_t (*recv)[ISW_MSG_MAX];	/* ISW_CTRL_RECVS */
-	uint8_t *send;			/* one message, as long as a test likes */
+	uint8_t *send;			/* messages under way */
+	unsigned int sends;
 	struct ibv_mr *send_mr;
 	uint8_t *buffer;		/* source of WRITE, target of READ */
 	struct ibv_mr *buffer_mr;

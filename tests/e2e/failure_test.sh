@@ -52,10 +52,10 @@ break_queue_pair()
 
 swap_on()
 {
-	lab swap on --size 512M --slab-size 16M donor_loss_timeout=$loss_timeout
+	lab swap on --size 448M --slab-size 16M donor_loss_timeout=$loss_timeout
 }
 
-lab_up --donors 2 --client-mem 256M --donor-mem 512M \
+lab_up --donors 2 --client-mem 256M --donor-mem 1G \
 	--daemon-args "--slab_size=16M"
 
 test_queue_pair_errors_under_load_cost_no_page()

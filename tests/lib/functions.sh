@@ -39,6 +39,8 @@ cleanup_run()
 	local status=$? hook
 
 	trap - EXIT
+	# A second signal, as `timeout` sends to a group, must not cut it short.
+	trap '' TERM INT HUP
 	set +e
 	for hook in "${cleanup_hooks[@]}"; do
 		eval "$hook"

@@ -159,6 +159,21 @@ test_refused_power_is_taken_back()
 	equal "$(ls "$INFINISWAP_CONFIGFS")" ""
 }
 
+test_a_line_about_the_attribute_beats_later_ones()
+{
+	echo "power 1 107 no donor can be reached" >"$REFUSE"
+	export FAKE_LINE="infiniswap: infiniswap0: a: 10.7.0.2:9400: no session"
+	ctl 1 create --size 1G --redundancy none --donor a=10.7.0.2
+	has "$err" "power: 1: no donor can be reached (Transport endpoint"
+}
+
+test_a_donor_named_twice_is_refused()
+{
+	ctl 1 create --size 1G --redundancy none --donor a=10.7.0.2 --donor a=10.7.0.3
+	has "$err" "a: this donor is named twice"
+	equal "$(ls "$INFINISWAP_CONFIGFS")" ""
+}
+
 test_error_without_kernel_log_names_the_errno()
 {
 	echo "size 1G 22 too big" >"$REFUSE"
@@ -185,7 +200,7 @@ test_taken_name_is_left_alone()
 {
 	create_one
 	ctl 1 create infiniswap0 --size 1G --redundancy none --donor a=10.7.0.2
-	has "$err" "File exists"
+	equal "$err" "infiniswapctl: infiniswap0: exists already"
 	equal "$(setting infiniswap0/power)" 1
 }
 

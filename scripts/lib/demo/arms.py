@@ -3,12 +3,25 @@
 
 import json
 
-from . import CHECKOUT
+from . import CHECKOUT, Failed
 
+DEVICE = "infiniswap0"
 SWAP_MIB = 512
 SLAB_MIB = 16
 DONORS = 2
+STOP_SECONDS = 6
 _SCRIPTS = CHECKOUT / "tests/bench/guest"
+
+# Field 14 of proc(5) is the user-space time; the name, field 2, has no blanks.
+_STOP = f"""
+pid=$(pidof infiniswapd)
+kill -STOP $pid
+before=$(cut -d ' ' -f 14 /proc/$pid/stat)
+echo stopped
+sleep {STOP_SECONDS}
+echo $(($(cut -d ' ' -f 14 /proc/$pid/stat) - before))
+kill -CONT $pid
+"""
 
 
 class Infiniswap:
@@ -20,19 +33,28 @@ class Infiniswap:
     def swap_on(self, guests):
         guests.lab("swap", "on", "--size", f"{SWAP_MIB}M", "--slab-size", f"{SLAB_MIB}M")
 
-    def donor_ticks(self, guests):
-        """User-space CPU time of all daemons so far, in clock ticks."""
-        read = "cat /proc/$(pidof infiniswapd)/stat"
-        ticks = 0
-        for number in range(1, DONORS + 1):
-            stat = guests.run(f"donor{number}", read)
-            # Field 14 of proc(5); the name, field 2, may hold blanks.
-            ticks += int(stat.rpartition(")")[2].split()[11])
+    def while_stopped(self, guests, work):
+        """Do the work while no daemon can run; returns their CPU time meanwhile, in ticks.
+
+        The CPU time of a running daemon would not tell: the kernel charges it
+        with interrupts that come its way, and it answers heartbeats.
+        """
+        stall = f"/sys/kernel/config/infiniswap/{DEVICE}/stall_ms"
+        before = guests.run("client", "cat", stall)
+        guests.run("client", f"echo {4 * STOP_SECONDS}000 >{stall}")
+        stopped = [guests.begin(f"donor{number}", _STOP) for number in range(1, DONORS + 1)]
+        for donor in stopped:
+            donor.wait_line()
+        work()
+        if not all(donor.is_running() for donor in stopped):
+            raise Failed("the daemons ran again before the reads were done")
+        ticks = sum(int(donor.wait_line()) for donor in stopped)
+        guests.run("client", f"echo {before} >{stall}")
         return ticks
 
     def facts(self, guests):
         donors = json.loads(guests.run("client", "infiniswapctl", "donors", "--json"))["donors"]
-        status = json.loads(guests.run("client", "infiniswapctl", "show", "infiniswap0",
+        status = json.loads(guests.run("client", "infiniswapctl", "show", DEVICE,
                                        "--json"))["status"]
         return {"slabs": {donor["donor"]: donor["slabs"] for donor in donors},
                 "errors": status["read_errors"] + status["write_errors"]}
@@ -52,8 +74,7 @@ class NvmeRdma:
         guests.put("client", _SCRIPTS / "nvme-swap-on")
         guests.run("client", "/run/nvme-swap-on", address)
 
-    def donor_ticks(self, _):
-        return None     # no user-space program takes part
+    while_stopped = None    # no user-space program takes part
 
     def facts(self, _):
         return {}

@@ -19,6 +19,24 @@ def _text(data):
     return data.decode(errors="replace").strip()
 
 
+class Background:
+    """A command in a guest that goes on while others run. It ends by itself."""
+
+    def __init__(self, argv):
+        self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL,
+                                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+    def wait_line(self):
+        """The next line that it prints."""
+        line = self._process.stdout.readline()
+        if not line:
+            raise Failed(f"{self._process.args[4]}: its script ended early")
+        return _text(line)
+
+    def is_running(self):
+        return self._process.poll() is None
+
+
 class Guests:
     """One client and its donors, fresh. A context manager: they end with it."""
 
@@ -58,6 +76,10 @@ class Guests:
 
     def put(self, node, *files):
         self.lab("put", node, *map(str, files), "/run", timeout=SILENCE)
+
+    def begin(self, node, script):
+        """Start a script in a guest; its lines are waited for later."""
+        return Background([LAB, "exec", "--timeout", str(_STEP), node, "--", script])
 
     def follow(self, node, command, on_line):
         """A command that reports on stderr at least once a second; returns status and stdout."""

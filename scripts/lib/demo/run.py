@@ -4,7 +4,7 @@
 import json
 
 from . import CHECKOUT, Failed, Hung, OutOfTime
-from .arms import DONORS
+from .arms import DONORS, STOP_SECONDS
 from .guests import Guests
 
 CLIENT_MIB = 192
@@ -58,6 +58,7 @@ class Run:
         self._load()
         self._verify()
         self._read()
+        self._read_without_daemons()
         self.result.update(self._arm.facts(self._guests))
         self._check_logs()
 
@@ -78,14 +79,22 @@ class Run:
         self._redisload("verify")
 
     def _read(self):
-        seconds = self._options.seconds
-        self._step(f"random reads for {seconds} s")
-        before = self._arm.donor_ticks(self._guests)
-        self._redisload("read", "-t", str(seconds))
-        if before is not None:
-            self.result["donor_ticks"] = self._arm.donor_ticks(self._guests) - before
+        self._step(f"random reads for {self._options.seconds} s")
+        self._redisload("read", "-t", str(self._options.seconds))
 
-    def _redisload(self, verb, *options):
+    def _read_without_daemons(self):
+        if not self._arm.while_stopped:
+            return
+        seconds = STOP_SECONDS - 2
+        self._step(f"random reads for {seconds} s while the donors' daemons are stopped")
+
+        def work():
+            self._redisload("read", "-t", str(seconds), "-r", "2", key="stopped_read")
+
+        self.result["stopped_ticks"] = self._arm.while_stopped(self._guests, work)
+
+    def _redisload(self, verb, *options, key=None):
+        """Run it, show how far it is, and keep what it says as the result's KEY."""
         command = ["redisload", "-u", "/run/redis.socket", "-n", str(self.result["keys"]),
                    "-z", str(VALUE_BYTES), "-s", str(self._options.seed), *options, verb]
         said = []
@@ -100,7 +109,7 @@ class Run:
 
         status, output = self._guests.follow("client", command, on_line)
         if output:
-            self.result[verb] = json.loads(output)
+            self.result[key or verb] = json.loads(output)
         if status == _NO_ANSWER:
             raise Hung(" ".join(said))
         if status:

@@ -32,7 +32,7 @@ def _slabs(result):
 
 
 def _ticks(result):
-    ticks = _get(result, "donor_ticks")
+    ticks = _get(result, "stopped_ticks")
     return "-" if ticks is None else f"{ticks} ticks"
 
 
@@ -66,7 +66,8 @@ def _rows(results):
     yield latency("  latency p99.9", "p999_us")
     yield counted("  pages swapped in", "read", "pswpin")
     yield counted("  pages swapped out", "read", "pswpout")
-    yield row("  donors' user-space CPU", _ticks)
+    yield counted("reads/s, donors' daemons stopped", "stopped_read", "per_s")
+    yield row("  their user-space CPU meanwhile", _ticks)
     yield row("slabs on donor1 + donor2", _slabs)
     yield counted("requests failed", "errors")
 

@@ -102,7 +102,7 @@ class Agent:
                 kind, number, length = wire.HEADER.unpack(header)
                 self._take(kind, number, await reader.readexactly(length))
         except (asyncio.IncompleteReadError, ConnectionError):
-            self.close("its connection was lost")
+            self.close("it went down")
 
     def _take(self, kind, number, payload):
         if kind == wire.HELLO:

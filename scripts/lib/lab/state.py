@@ -2,8 +2,9 @@
 """Where the running lab of this checkout keeps its state, and whether there is one.
 
 The scratch directory is in memory (/dev/shm) and named by a hash of the checkout's
-path, so two checkouts never meet; LAB_NAME gives one checkout several labs. The broker holds a lock beside it for as long as
-it lives: a directory whose lock is free belongs to a dead lab and may be removed.
+path, so two checkouts never meet; LAB_NAME gives one checkout several labs. The
+broker holds a lock beside it for as long as it lives: a directory whose lock is free
+belongs to a dead lab and may be removed.
 """
 
 import fcntl

@@ -52,4 +52,4 @@ def _running_donors(wanted):
 def _run(client, argv, timeout):
     status, output = capture(client, argv, timeout)
     if status:
-        raise LabError(f"{client}: {output.strip() or 'no output'} (status {status})")
+        raise LabError(f"{client}: {output.strip() or f'{argv[0]} ended with status {status}'}")

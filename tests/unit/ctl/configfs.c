@@ -5,7 +5,8 @@
  * takes it away, a write is accepted or refused as the module would, and a
  * refusal leaves its line in $INFINISWAP_KMSG.
  *
- * $REFUSE lists refusals, one a line: ATTRIBUTE VALUE ERRNO REASON.
+ * $REFUSE lists refusals, one a line: ATTRIBUTE VALUE ERRNO REASON. $FAKE_LINE is
+ * a line of the log that follows each.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -126,6 +127,8 @@ static void say(const char *item, const char *value, const char *reason)
 			fprintf(log, "%s: ", part);
 	}
 	fprintf(log, "%s: %s\n SUBSYSTEM=fake\n", value, reason);
+	if (getenv("FAKE_LINE"))
+		fprintf(log, "4,78,12345679,-;%s\n", getenv("FAKE_LINE"));
 	fclose(log);
 }
 

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* How clients and the daemon itself end. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "test.h"
+
+/* ---- clients ------------------------------------------------------------ */
+
+static void end_client(int sig)
+{
+	struct client *watcher;
+	long before;
+	pid_t pid;
+
+	REQUIRE(donor_start("--memory=64M", "--lease=2", "--client_timeout=4",
+			    NULL), "no start");
+	watcher = test_connected();
+	before = donor_rss_kib();
+	pid = start_other_client(2, 8 * MIB);
+	REQUIRE_EQ(donated(watcher), 16 * MIB);
+	kill(pid, sig);
+	if (sig == SIGKILL)
+		waitpid(pid, NULL, 0);
+	/* The lease holds first. */
+	sleep_ms(500);
+	REQUIRE_EQ(donated(watcher), 16 * MIB);
+	wait_donated(watcher, 0, 10000);
+	if (sig != SIGKILL) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	REQUIRE(donor_log_has(sig == SIGKILL ? "disconnected" :
+			      "nothing heard from it"), "not logged");
+	REQUIRE(donor_log_has("lease ended, 2 grants"), "not logged");
+	REQUIRE(donor_rss_kib() < before + 2048, "%ld KiB, was %ld",
+		donor_rss_kib(), before);
+}
+
+static void test_killed_client(void)
+{
+	end_client(SIGKILL);
+}
+
+static void test_silent_client(void)
+{
+	end_client(SIGSTOP);
+}
+
+static void test_back_within_lease(void)
+{
+	struct isw_grant_info g;
+	struct client *c;
+
+	REQUIRE(donor_start("--lease=3", NULL), "no start");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, MIB, &g), 0);
+	write_grant(c, &g, 9);
+	client_drop(c);
+	sleep_ms(1500);
+	REQUIRE_EQ(client_connect(c), 0);
+	sleep_ms(3000);		/* the lease of the lost session counts no more */
+	REQUIRE_EQ(client_list(c, &g, 1), 1);
+	check_grant(c, &g, 9);
+}
+
+static void test_back_after_lease(void)
+{
+	struct isw_grant_info g;
+	struct client *c;
+
+	REQUIRE(donor_start("--lease=1", NULL), "no start");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, MIB, &g), 0);
+	client_drop(c);
+	REQUIRE(donor_log_wait("gone", 10000), "the client is still known");
+	REQUIRE_EQ(client_connect(c), 0);
+	REQUIRE_EQ(client_list(c, &g, 1), 0);
+}
+
+static void test_bye_while_granting(void)
+{
+	struct isw_msg_grant grant;
+	struct isw_msg_hdr bye;
+	struct client *c, *watcher;
+	uint8_t buf[ISW_MSG_MAX] __attribute__((aligned(8)));
+	struct isw_msg m;
+	int i, answers = 0;
+
+	REQUIRE(donor_start("--memory=64M", NULL), "no start");
+	watcher = test_connected();
+	c = test_connected();
+	for (i = 0; i < 8; i++) {
+		client_hdr(c, &grant.hdr, ISW_MSG_GRANT);
+		grant.length = __cpu_to_le64(4 * MIB);
+		REQUIRE_EQ(client_send(c, &grant, sizeof(grant)), 0);
+	}
+	client_hdr(c, &bye, ISW_MSG_BYE);
+	REQUIRE_EQ(client_send(c, &bye, sizeof(bye)), 0);
+	do {
+		REQUIRE_EQ(client_recv(c, buf, &m, CLIENT_TIMEOUT_MS), 0);
+		answers++;
+	} while (m.type != ISW_MSG_BYE_OK);
+	REQUIRE_EQ(answers, 9);
+	REQUIRE_EQ(donated(watcher), 0);
+}
+
+static void test_drop_while_granting(void)
+{
+	struct isw_msg_grant grant;
+	struct isw_grant_info g[9];
+	struct client *c;
+	int i, n;
+
+	REQUIRE(donor_start("--memory=64M", NULL), "no start");
+	c = test_connected();
+	for (i = 0; i < 8; i++) {
+		client_hdr(c, &grant.hdr, ISW_MSG_GRANT);
+		grant.length = __cpu_to_le64(4 * MIB);
+		REQUIRE_EQ(client_send(c, &grant, sizeof(grant)), 0);
+	}
+	client_drop(c);
+	REQUIRE_EQ(client_connect(c), 0);
+	/* What the client was not told of is not kept for it for ever. */
+	n = client_list(c, g, 9);
+	REQUIRE(n >= 0 && n <= 8, "list: %d", n);
+	wait_donated(c, (uint64_t)client_list(c, g, 9) * 4 * MIB, 5000);
+}
+
+/* ---- the daemon --------------------------------------------------------- */
+
+static void test_term_without_grants(void)
+{
+	REQUIRE(donor_start(NULL), "no start");
+	test_connected();
+	donor_signal(SIGTERM);
+	test_donor_ended();
+	REQUIRE_EQ(donor_wait(5000), 0);
+}
+
+static void expect_draining(struct client *c)
+{
+	uint8_t buf[ISW_MSG_MAX] __attribute__((aligned(8)));
+	struct isw_msg m;
+
+	REQUIRE_EQ(client_recv(c, buf, &m, 5000), 0);
+	REQUIRE_EQ(m.type, ISW_MSG_STATUS);
+	REQUIRE_EQ(m.seq, 0);
+	REQUIRE_EQ(m.status.flags, ISW_STATUS_DRAINING);
+}
+
+static void test_term_with_grants(void)
+{
+	struct isw_grant_info g, other;
+	struct isw_status status;
+	struct client *c;
+
+	REQUIRE(donor_start("--drain_timeout=60", NULL), "no start");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, MIB, &g), 0);
+	write_grant(c, &g, 1);
+	donor_signal(SIGTERM);
+	expect_draining(c);
+	REQUIRE_EQ(client_query(c, &status), 0);
+	REQUIRE_EQ(status.flags, ISW_STATUS_DRAINING);
+	REQUIRE_EQ(client_grant(c, MIB, &other), ISW_ERR_DRAINING);
+	REQUIRE_EQ(client_connect(test_client()), ISW_REJ_DRAINING);
+	/* Who has pages here must be able to fetch them. */
+	client_drop(c);
+	REQUIRE_EQ(client_connect(c), 0);
+	REQUIRE_EQ(client_list(c, &g, 1), 1);
+	check_grant(c, &g, 1);
+	REQUIRE(donor_alive(), "it has ended already");
+	REQUIRE_EQ(client_release(c, g.id), 0);
+	test_donor_ended();
+	REQUIRE_EQ(donor_wait(5000), 0);
+}
+
+static void test_term_and_drain_timeout(void)
+{
+	struct isw_grant_info g;
+	struct client *c;
+
+	REQUIRE(donor_start("--drain_timeout=1", NULL), "no start");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, MIB, &g), 0);
+	donor_signal(SIGINT);
+	test_donor_ended();
+	REQUIRE_EQ(donor_wait(500), -1);
+	REQUIRE_EQ(donor_wait(5000), 0);
+	REQUIRE(donor_log_has("drain timed out, 1 grants"), "not logged");
+	REQUIRE(client_is_cut_off(c, 5000), "the session goes on");
+}
+
+static void test_second_term(void)
+{
+	struct isw_grant_info g;
+	struct client *c;
+
+	REQUIRE(donor_start("--drain_timeout=60", NULL), "no start");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, MIB, &g), 0);
+	donor_signal(SIGTERM);
+	REQUIRE(donor_log_wait("draining", 5000), "it does not drain");
+	test_donor_ended();
+	donor_signal(SIGTERM);
+	REQUIRE_EQ(donor_wait(5000), 0);
+}
+
+static void test_epoch_changes(void)
+{
+	struct isw_grant_info g;
+	uint64_t epoch;
+	struct client *c;
+
+	REQUIRE(donor_start(NULL), "no start");
+	c = test_connected();
+	epoch = c->welcome.epoch;
+	REQUIRE_EQ(client_grant(c, MIB, &g), 0);
+	donor_signal(SIGKILL);
+	REQUIRE_EQ(donor_wait(5000), 128 + SIGKILL);
+	client_drop(c);
+	REQUIRE(donor_start(NULL), "no second start");
+	c->port = donor.port;
+	REQUIRE_EQ(client_connect(c), 0);
+	REQUIRE(c->welcome.epoch != epoch, "the same epoch");
+	REQUIRE_EQ(client_list(c, &g, 1), 0);
+}
+
+static void test_same_port_again(void)
+{
+	uint16_t port;
+	struct client *c;
+
+	REQUIRE(donor_start(NULL), "no start");
+	port = donor.port;
+	test_connected();
+	donor_signal(SIGKILL);
+	donor_wait(5000);
+	donor.port = (uint16_t)(port - 1);
+	REQUIRE(donor_start(NULL), "the port is still taken");
+	c = test_connected();
+	REQUIRE_EQ(client_ping(c), 0);
+}
+
+static const struct test tests[] = {
+	{ "end: a killed client's lease ends and its memory returns",
+	  test_killed_client },
+	{ "end: a silent client's lease ends and its memory returns",
+	  test_silent_client },
+	{ "end: back within the lease, all is there", test_back_within_lease },
+	{ "end: back after the lease, nothing is", test_back_after_lease },
+	{ "end: BYE while grants are made", test_bye_while_granting },
+	{ "end: a client lost while grants are made", test_drop_while_granting },
+	{ "end: SIGTERM without grants ends the daemon",
+	  test_term_without_grants },
+	{ "end: SIGTERM with grants drains", test_term_with_grants },
+	{ "end: a drain has a time limit", test_term_and_drain_timeout },
+	{ "end: a second SIGTERM ends at once", test_second_term },
+	{ "end: a new daemon has a new epoch and no grants",
+	  test_epoch_changes },
+	{ "end: a new daemon takes a killed one's port", test_same_port_again },
+};
+
+const struct test_list end_tests = { tests, ARRAY_SIZE(tests), true };

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Grants: memory that is the client's own, and zero before it was. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "test.h"
+
+static void test_write_and_read_back(void)
+{
+	struct isw_grant_info g;
+	struct client *c;
+
+	REQUIRE(donor_start(NULL), "no start");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, 4 * MIB, &g), 0);
+	REQUIRE_EQ(g.length, 4 * MIB);
+	write_grant(c, &g, 42);
+	check_grant(c, &g, 42);
+}
+
+static void test_first_page_and_last(void)
+{
+	struct isw_grant_info g;
+	struct client *c;
+
+	REQUIRE(donor_start(NULL), "no start");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, MIB, &g), 0);
+	REQUIRE_EQ(client_read(c, g.addr + g.length - 4096, g.rkey, 4096),
+		   IBV_WC_SUCCESS);
+	REQUIRE_EQ(client_read(c, g.addr + g.length - 4096, g.rkey, 4097),
+		   IBV_WC_REM_ACCESS_ERR);
+}
+
+/* What one client leaves, the next must not find. */
+static void residue(const char *prepare)
+{
+	struct isw_grant_info g[4];
+	struct client *a, *b;
+	uint32_t i, at;
+
+	REQUIRE(donor_start(prepare, "--slab_size=1M", "--memory=4M", NULL),
+		"no start");
+	a = test_connected();
+	for (i = 0; i < 4; i++) {
+		REQUIRE_EQ(client_grant(a, MIB, &g[i]), 0);
+		write_grant(a, &g[i], i);
+	}
+	REQUIRE_EQ(client_release(a, g[0].id), 0);
+	REQUIRE_EQ(client_bye(a), 0);
+	b = test_connected();
+	for (i = 0; i < 4; i++) {
+		REQUIRE_EQ(client_grant(b, MIB, &g[i]), 0);
+		for (at = 0; at < MIB; at += 65536) {
+			memset(b->buffer, 0xff, 65536);
+			REQUIRE_EQ(client_read(b, g[i].addr + at, g[i].rkey,
+					       65536), IBV_WC_SUCCESS);
+			REQUIRE(all_zero(b->buffer, 65536),
+				"grant %u, offset %u: not zero", i, at);
+		}
+	}
+}
+
+static void test_no_residue(void)
+{
+	residue("--prepare=0");
+}
+
+static void test_no_residue_prepared(void)
+{
+	residue("--prepare=3");
+}
+
+/* @b uses @g, which is another client's; @a's session is not touched. */
+static void test_foreign_key(void)
+{
+	struct isw_grant_info g, own;
+	struct client *a, *b;
+
+	REQUIRE(donor_start(NULL), "no start");
+	a = test_connected();
+	REQUIRE_EQ(client_grant(a, MIB, &g), 0);
+	write_grant(a, &g, 7);
+	b = test_connected();
+	REQUIRE_EQ(client_grant(b, MIB, &own), 0);
+	REQUIRE_EQ(client_read(b, g.addr, g.rkey, 4096), IBV_WC_REM_ACCESS_ERR);
+	client_drop(b);
+	REQUIRE_EQ(client_connect(b), 0);
+	memset(b->buffer, 0xaa, 4096);
+	REQUIRE_EQ(client_write(b, g.addr, g.rkey, 4096),
+		   IBV_WC_REM_ACCESS_ERR);
+	REQUIRE_EQ(client_ping(a), 0);
+	check_grant(a, &g, 7);
+}
+
+static void test_guessed_keys(void)
+{
+	struct isw_grant_info g;
+	struct client *a, *b;
+	uint32_t i;
+
+	REQUIRE(donor_start(NULL), "no start");
+	a = test_connected();
+	REQUIRE_EQ(client_grant(a, MIB, &g), 0);
+	b = test_client();
+	for (i = 0; i < 8; i++) {
+		REQUIRE_EQ(client_connect(b), 0);
+		REQUIRE_EQ(client_read(b, g.addr, g.rkey ^ (1u << 4 * i), 4096),
+			   IBV_WC_REM_ACCESS_ERR);
+		client_drop(b);
+	}
+	REQUIRE_EQ(client_ping(a), 0);
+}
+
+static void test_released_is_closed(void)
+{
+	struct isw_grant_info g[2], left;
+	struct client *c;
+
+	REQUIRE(donor_start(NULL), "no start");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, MIB, &g[0]), 0);
+	REQUIRE_EQ(client_grant(c, MIB, &g[1]), 0);
+	write_grant(c, &g[1], 3);
+	REQUIRE_EQ(client_release(c, g[0].id), 0);
+	REQUIRE_EQ(client_list(c, &left, 1), 1);
+	REQUIRE_EQ(left.id.index, g[1].id.index);
+	check_grant(c, &g[1], 3);
+	REQUIRE_EQ(client_read(c, g[0].addr, g[0].rkey, 4096),
+		   IBV_WC_REM_ACCESS_ERR);
+	/* That broke the session, no more: the other grant is still there. */
+	client_drop(c);
+	REQUIRE_EQ(client_connect(c), 0);
+	REQUIRE_EQ(client_list(c, &left, 1), 1);
+	check_grant(c, &left, 3);
+}
+
+static void test_unknown_grants(void)
+{
+	struct isw_grant_info g;
+	struct client *a, *b;
+
+	REQUIRE(donor_start(NULL), "no start");
+	a = test_connected();
+	REQUIRE_EQ(client_grant(a, MIB, &g), 0);
+	REQUIRE_EQ(client_release(a, (struct isw_grant_id) {
+			g.id.index, g.id.generation + 1 }), ISW_ERR_NO_GRANT);
+	REQUIRE_EQ(client_release(a, (struct isw_grant_id) {
+			g.id.index, g.id.generation - 1 }), ISW_ERR_NO_GRANT);
+	REQUIRE_EQ(client_release(a, (struct isw_grant_id) {
+			g.id.index + 1, g.id.generation }), ISW_ERR_NO_GRANT);
+	REQUIRE_EQ(client_release(a, (struct isw_grant_id) { UINT32_MAX, 1 }),
+		   ISW_ERR_NO_GRANT);
+	b = test_connected();
+	REQUIRE_EQ(client_release(b, g.id), ISW_ERR_NO_GRANT);
+	REQUIRE_EQ(client_release(a, g.id), 0);
+	REQUIRE_EQ(client_release(a, g.id), ISW_ERR_NO_GRANT);
+}
+
+static void test_generation_moves(void)
+{
+	struct isw_grant_info g, next;
+	struct client *c;
+
+	REQUIRE(donor_start("--memory=1M", NULL), "no start");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, MIB, &g), 0);
+	REQUIRE_EQ(client_release(c, g.id), 0);
+	REQUIRE_EQ(client_grant(c, MIB, &next), 0);
+	REQUIRE_EQ(next.id.index, g.id.index);
+	REQUIRE(next.id.generation > g.id.generation, "generation %u, was %u",
+		next.id.generation, g.id.generation);
+	REQUIRE_EQ(client_release(c, g.id), ISW_ERR_NO_GRANT);
+}
+
+#define MANY	(ISW_GRANTS_MAX + 5)
+
+static void test_long_list(void)
+{
+	struct isw_grant_info g[MANY], listed[MANY + 1];
+	struct client *a, *b;
+	uint32_t i;
+
+	REQUIRE(donor_start("--memory=64M", NULL), "no start");
+	a = test_connected();
+	b = test_connected();
+	REQUIRE_EQ(client_list(b, listed, 1), 0);
+	/* In turn, so that neither's are next to each other. */
+	for (i = 0; i < MANY; i++) {
+		REQUIRE_EQ(client_grant(a, MIB, &g[i]), 0);
+		if (i % 4 == 0)
+			REQUIRE_EQ(client_grant(b, MIB, &listed[0]), 0);
+	}
+	REQUIRE_EQ(client_list(b, listed, MANY + 1), (MANY + 3) / 4);
+	REQUIRE_EQ(client_list(a, listed, MANY + 1), MANY);
+	for (i = 0; i < MANY; i++) {
+		REQUIRE_EQ(listed[i].id.index, g[i].id.index);
+		REQUIRE_EQ(listed[i].rkey, g[i].rkey);
+		REQUIRE_EQ(listed[i].addr, g[i].addr);
+	}
+	REQUIRE_EQ(client_bye(a), 0);
+	REQUIRE_EQ(client_list(b, listed, MANY + 1), (MANY + 3) / 4);
+}
+
+static void test_bye_gives_back(void)
+{
+	struct isw_grant_info g;
+	struct client *a, *b;
+	long before;
+	int i;
+
+	REQUIRE(donor_start("--memory=64M", NULL), "no start");
+	b = test_connected();
+	a = test_connected();
+	before = donor_rss_kib();
+	for (i = 0; i < 4; i++)
+		REQUIRE_EQ(client_grant(a, 8 * MIB, &g), 0);
+	REQUIRE(donor_rss_kib() > before + 32 * 1024 - 1024,
+		"grants are not backed by memory: %ld -> %ld KiB", before,
+		donor_rss_kib());
+	REQUIRE_EQ(donated(b), 32 * MIB);
+	REQUIRE_EQ(client_bye(a), 0);
+	REQUIRE_EQ(donated(b), 0);
+	REQUIRE(donor_rss_kib() < before + 2048, "%ld KiB, was %ld",
+		donor_rss_kib(), before);
+}
+
+static void test_release_gives_back(void)
+{
+	struct isw_grant_info g;
+	struct client *c;
+	long before;
+
+	REQUIRE(donor_start("--memory=64M", NULL), "no start");
+	c = test_connected();
+	before = donor_rss_kib();
+	REQUIRE_EQ(client_grant(c, 32 * MIB, &g), 0);
+	REQUIRE_EQ(client_release(c, g.id), 0);
+	REQUIRE_EQ(donated(c), 0);
+	REQUIRE(donor_rss_kib() < before + 2048, "%ld KiB, was %ld",
+		donor_rss_kib(), before);
+}
+
+static void wait_prepared(const char *table, int timeout_ms)
+{
+	for (; timeout_ms > 0; timeout_ms -= 300) {
+		donor_signal(SIGUSR1);
+		if (donor_log_wait(table, 300))
+			return;
+	}
+	test_fail("the table never said: %s", table);
+}
+
+static void test_prepared_ahead(void)
+{
+	struct isw_grant_info g;
+	struct client *c;
+
+	REQUIRE(donor_start("--prepare=2", "--slab_size=8M", "--memory=64M",
+			    NULL), "no start");
+	wait_prepared("0 of 64 MiB granted, 16 MiB prepared", 5000);
+	/* Filled anew after a grant. */
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, 8 * MIB, &g), 0);
+	wait_prepared("8 of 64 MiB granted, 16 MiB prepared", 5000);
+	/* Another size is asked for: this one is kept ten seconds more. */
+	REQUIRE_EQ(client_grant(c, 4 * MIB, &g), 0);
+	wait_prepared("12 of 64 MiB granted, 24 MiB prepared", 5000);
+	wait_prepared("12 of 64 MiB granted, 8 MiB prepared", 20000);
+}
+
+static const struct test tests[] = {
+	{ "grant: write by RDMA and read back", test_write_and_read_back },
+	{ "grant: it ends where it ends", test_first_page_and_last },
+	{ "grant: memory that another client had is zero", test_no_residue },
+	{ "grant: prepared memory is zero", test_no_residue_prepared },
+	{ "grant: another client's key opens nothing", test_foreign_key },
+	{ "grant: guessed keys open nothing", test_guessed_keys },
+	{ "grant: a released one is closed, others stay", test_released_is_closed },
+	{ "grant: unknown grants and generations are refused",
+	  test_unknown_grants },
+	{ "grant: a place used again has another generation",
+	  test_generation_moves },
+	{ "grant: a long list comes in pages", test_long_list },
+	{ "grant: BYE gives all memory back", test_bye_gives_back },
+	{ "grant: RELEASE gives memory back", test_release_gives_back },
+	{ "grant: slabs are prepared ahead", test_prepared_ahead },
+};
+
+const struct test_list grant_tests = { tests, ARRAY_SIZE(tests), true };

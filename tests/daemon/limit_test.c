@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Sizes, quota, limit and headroom. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "test.h"
+
+static void test_sizes(void)
+{
+	struct isw_grant_info g;
+	struct client *c;
+
+	REQUIRE(donor_start("--memory=16M", NULL), "no start");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, 0, &g), ISW_ERR_SIZE);
+	REQUIRE_EQ(client_grant(c, 3 * MIB, &g), ISW_ERR_SIZE);
+	REQUIRE_EQ(client_grant(c, MIB / 2, &g), ISW_ERR_SIZE);
+	REQUIRE_EQ(client_grant(c, MIB + 1, &g), ISW_ERR_SIZE);
+	REQUIRE_EQ(client_grant(c, 1ull << 33, &g), ISW_ERR_SIZE);
+	REQUIRE_EQ(client_grant(c, 1ull << 63, &g), ISW_ERR_SIZE);
+	REQUIRE_EQ(client_grant(c, 32 * MIB, &g), ISW_ERR_SIZE);
+	REQUIRE_EQ(client_grant(c, 16 * MIB, &g), 0);
+	REQUIRE_EQ(client_release(c, g.id), 0);
+	REQUIRE_EQ(client_grant(c, MIB, &g), 0);
+}
+
+static void test_quota_and_limit(void)
+{
+	struct isw_grant_info g;
+	struct client *a, *b, *c;
+
+	REQUIRE(donor_start("--memory=16M", "--client_quota=8M", NULL),
+		"no start");
+	a = test_connected();
+	b = test_connected();
+	c = test_connected();
+	REQUIRE_EQ(client_grant(a, 4 * MIB, &g), 0);
+	REQUIRE_EQ(client_grant(a, 8 * MIB, &g), ISW_ERR_QUOTA);
+	REQUIRE_EQ(client_grant(a, 4 * MIB, &g), 0);
+	REQUIRE_EQ(client_grant(a, MIB, &g), ISW_ERR_QUOTA);
+	REQUIRE_EQ(client_grant(b, 8 * MIB, &g), 0);
+	REQUIRE_EQ(client_grant(c, MIB, &g), ISW_ERR_NO_MEMORY);
+	REQUIRE_EQ(client_bye(a), 0);
+	REQUIRE_EQ(client_grant(c, MIB, &g), 0);
+}
+
+static void write_meminfo(const char *path, uint64_t available_mib)
+{
+	char part[80];
+	FILE *f;
+
+	snprintf(part, sizeof(part), "%s.new", path);
+	f = fopen(part, "we");
+	if (!f)
+		test_fail("cannot write %s", part);
+	fprintf(f, "MemTotal:       %8u kB\nMemFree:         4242 kB\n"
+		"MemAvailable:   %8llu kB\nHugePages_Free:        0\n",
+		256 * 1024, (unsigned long long)available_mib * 1024);
+	fclose(f);
+	rename(part, path);
+}
+
+static void test_headroom(void)
+{
+	char path[64], arg[80];
+	struct isw_grant_info g;
+	struct isw_status status;
+	struct client *c;
+
+	snprintf(path, sizeof(path), "/tmp/daemon_test.%d.meminfo", getpid());
+	snprintf(arg, sizeof(arg), "--meminfo=%s", path);
+	write_meminfo(path, 200);
+	REQUIRE(donor_start(arg, "--headroom=64M", "--memory=128M", NULL),
+		"no start");
+	c = test_connected();
+	REQUIRE_EQ(client_query(c, &status), 0);
+	REQUIRE_EQ(status.total, 256ull * MIB);
+	REQUIRE_EQ(status.used, 56ull * MIB);
+	REQUIRE_EQ(client_grant(c, 4 * MIB, &g), 0);
+	write_meminfo(path, 67);
+	REQUIRE_EQ(client_grant(c, 4 * MIB, &g), ISW_ERR_NO_MEMORY);
+	REQUIRE_EQ(client_grant(c, 2 * MIB, &g), 0);
+	write_meminfo(path, 10);
+	REQUIRE_EQ(client_grant(c, MIB, &g), ISW_ERR_NO_MEMORY);
+	/* What is lent stays lent; the file comes back, and so do grants. */
+	REQUIRE_EQ(donated(c), 6 * MIB);
+	write_meminfo(path, 200);
+	REQUIRE_EQ(client_grant(c, MIB, &g), 0);
+	unlink(path);
+	/* A host that does not say what it has lends nothing, and lives. */
+	REQUIRE_EQ(client_grant(c, MIB, &g), ISW_ERR_NO_MEMORY);
+	REQUIRE_EQ(client_query(c, &status), 0);
+	REQUIRE_EQ(status.used, status.total);
+}
+
+static void test_pool_makes_way(void)
+{
+	char path[64], arg[80];
+	struct isw_status status;
+	struct client *c;
+	int i;
+
+	snprintf(path, sizeof(path), "/tmp/daemon_test.%d.meminfo", getpid());
+	snprintf(arg, sizeof(arg), "--meminfo=%s", path);
+	write_meminfo(path, 200);
+	REQUIRE(donor_start(arg, "--headroom=64M", "--memory=128M",
+			    "--prepare=3", "--slab_size=4M", NULL), "no start");
+	c = test_connected();
+	/* Prepared memory counts as free: 56 MiB used, 12 of them ready. */
+	for (i = 0; i < 50; i++) {
+		REQUIRE_EQ(client_query(c, &status), 0);
+		if (status.used == 44ull * MIB)
+			break;
+		sleep_ms(100);
+	}
+	REQUIRE_EQ(status.used, 44ull * MIB);
+	write_meminfo(path, 50);
+	for (i = 0; i < 50; i++) {
+		REQUIRE_EQ(client_query(c, &status), 0);
+		if (status.used == 206ull * MIB)
+			break;
+		sleep_ms(100);
+	}
+	unlink(path);
+	REQUIRE_EQ(status.used, 206ull * MIB);
+}
+
+static void test_all_memory_in_small_grants(void)
+{
+	struct isw_grant_info g[9];
+	struct client *c;
+	int i;
+
+	/* The table has as many places as the smallest slabs fit. */
+	REQUIRE(donor_start("--memory=8M", NULL), "no start");
+	c = test_connected();
+	for (i = 0; i < 8; i++)
+		REQUIRE_EQ(client_grant(c, MIB, &g[i]), 0);
+	REQUIRE_EQ(client_grant(c, MIB, &g[8]), ISW_ERR_NO_MEMORY);
+	for (i = 0; i < 8; i++)
+		REQUIRE_EQ(client_release(c, g[i].id), 0);
+	for (i = 0; i < 8; i++)
+		REQUIRE_EQ(client_grant(c, MIB, &g[i]), 0);
+}
+
+static const struct test tests[] = {
+	{ "limit: only powers of two within bounds are granted", test_sizes },
+	{ "limit: quota of a client and limit of all", test_quota_and_limit },
+	{ "limit: the host keeps its headroom", test_headroom },
+	{ "limit: prepared memory makes way for the host", test_pool_makes_way },
+	{ "limit: all memory in the smallest grants",
+	  test_all_memory_in_small_grants },
+};
+
+const struct test_list limit_tests = { tests, ARRAY_SIZE(tests), true };

@@ -1,0 +1,277 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The test runner and its libraries: nothing that went wrong may count as passed.
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+ISW_TOP=${ISW_TOP:-$here/../..}
+# shellcheck source=tests/lib/functions.sh
+. "$ISW_TOP/tests/lib/functions.sh"
+
+lib=$ISW_TOP/tests/lib
+scratch=$(mktemp -d)
+cleanup_add rm -rf "$scratch"
+
+# run COMMAND [LIMIT] - one suite of that command; leaves output and status
+run()
+{
+	status=0
+	out=$(printf 'suite\t%s\t%s\n' "${2:-20}" "$1" | /usr/bin/python3 "$lib/ktap.py") ||
+		status=$?
+}
+
+# counts "N passed, N failed, N skipped" STATUS - of the last run
+counts()
+{
+	local last
+
+	last=$(tail -n 1 <<<"$out")
+	[ "$last" = "$1" ] || fail "$out" "last line is not '$1'"
+	[ "$status" = "$2" ] || fail "exit status $status, not $2"
+}
+
+# script TEXT - a test script that uses the libraries; prints its path
+script()
+{
+	printf '#!/usr/bin/env bash\nset -euo pipefail\nISW_TOP=%q\n. %q\n%s\n' \
+		"$ISW_TOP" "$lib/functions.sh" "$1" >"$scratch/script"
+	chmod +x "$scratch/script"
+}
+
+# ---- what the runner counts -------------------------------------------------
+
+test_passes_are_counted()
+{
+	run 'echo 1..2; echo ok 1 a; echo ok 2 - b'
+	counts "2 passed, 0 failed, 0 skipped" 0
+}
+
+test_a_failure_is_counted_and_named()
+{
+	run 'echo 1..2; echo ok 1 a; echo not ok 2 b; exit 1'
+	counts "1 passed, 1 failed, 0 skipped" 1
+	grep -q '^#   suite: b$' <<<"$out"
+}
+
+test_a_skip_with_a_reason_is_a_skip()
+{
+	run 'echo 1..2; echo ok 1 a; echo "ok 2 b # SKIP no disk"'
+	counts "1 passed, 0 failed, 1 skipped" 0
+}
+
+test_a_skip_without_a_reason_is_a_failure()
+{
+	run 'echo 1..2; echo ok 1 a; echo "ok 2 b # SKIP"'
+	counts "1 passed, 1 failed, 0 skipped" 1
+}
+
+test_skips_alone_do_not_pass()
+{
+	run 'echo 1..1; echo "ok 1 a # SKIP no disk"; exit 4'
+	counts "0 passed, 0 failed, 1 skipped" 1
+}
+
+test_a_whole_skip_has_a_reason_too()
+{
+	run 'echo "1..0 # SKIP no kernel"; exit 4'
+	counts "0 passed, 0 failed, 1 skipped" 1
+}
+
+test_results_that_are_missing_are_failures()
+{
+	run 'echo 1..5; echo ok 1 a; echo ok 2 b'
+	counts "2 passed, 3 failed, 0 skipped" 1
+}
+
+test_more_results_than_planned_is_a_failure()
+{
+	run 'echo 1..1; echo ok 1 a; echo ok 2 b'
+	counts "2 passed, 1 failed, 0 skipped" 1
+}
+
+test_no_plan_is_a_failure()
+{
+	run 'echo ok 1 a'
+	counts "1 passed, 1 failed, 0 skipped" 1
+}
+
+test_no_output_is_a_failure()
+{
+	run 'true'
+	counts "0 passed, 1 failed, 0 skipped" 1
+}
+
+test_a_program_that_is_not_there_is_a_failure()
+{
+	run '/nonexistent/program'
+	counts "0 passed, 1 failed, 0 skipped" 1
+}
+
+test_a_bad_exit_status_is_a_failure()
+{
+	run 'echo 1..1; echo ok 1 a; exit 3'
+	counts "1 passed, 1 failed, 0 skipped" 1
+}
+
+test_kselftests_skip_status_needs_skips()
+{
+	run 'echo 1..1; echo ok 1 a; exit 4'
+	counts "1 passed, 1 failed, 0 skipped" 1
+}
+
+test_a_crash_is_a_failure()
+{
+	run 'echo 1..2; echo ok 1 a; kill -SEGV $$'
+	counts "1 passed, 2 failed, 0 skipped" 1
+}
+
+test_bail_out_is_a_failure()
+{
+	run 'echo 1..1; echo "Bail out! no memory"; exit 1'
+	counts "0 passed, 1 failed, 0 skipped" 1
+}
+
+test_a_program_over_its_time_is_ended_and_a_failure()
+{
+	local began=$SECONDS
+
+	run 'echo 1..2; echo ok 1 a; sleep infinity & wait' 1
+	counts "1 passed, 2 failed, 0 skipped" 1
+	grep -q 'time limit of 1 s passed' <<<"$out"
+	[ $((SECONDS - began)) -lt 10 ]
+}
+
+test_a_stray_process_does_not_hold_the_runner_up()
+{
+	local began=$SECONDS
+
+	run 'echo 1..1; echo ok 1 a; sleep infinity &'
+	counts "1 passed, 0 failed, 0 skipped" 0
+	[ $((SECONDS - began)) -lt 10 ]
+}
+
+test_nested_results_are_not_counted_twice()
+{
+	run 'echo 1..1; echo "  1..1"; echo "  not ok 1 inner"; echo "# ok 1 said"; echo ok 1 a'
+	counts "1 passed, 0 failed, 0 skipped" 0
+}
+
+test_todo_does_not_hide_a_failure()
+{
+	run 'echo 1..1; echo "not ok 1 a # TODO some day"; exit 1'
+	counts "0 passed, 1 failed, 0 skipped" 1
+}
+
+test_the_merged_output_is_ktap_with_subtests()
+{
+	run 'echo 1..1; echo ok 1 a'
+	[ "$(sed -n 1,5p <<<"$out")" = $'KTAP version 1\n1..1\n# Subtest: suite\n  1..1\n  ok 1 a' ] ||
+		fail "$out"
+	grep -q '^ok 1 suite' <<<"$out"
+}
+
+# ---- what scripts say ------------------------------------------------------
+
+test_a_script_of_functions_reports_each()
+{
+	script 'test_b() { true; }
+test_a() { false; echo not reached; }
+test_c() { skip "no disk"; }
+test_d() { fail "x is not y"; }
+ktap_main'
+	run "$scratch/script"
+	counts "1 passed, 2 failed, 1 skipped" 1
+	# in the order written
+	[ "$(grep -oE 'ok [0-9] [a-d]' <<<"$out" | tr -d '\n')" = "ok 1 bok 2 aok 3 cok 4 d" ]
+	! grep -q 'not reached' <<<"$out" || fail "went on behind a failed command"
+	grep -q '# x is not y' <<<"$out"
+}
+
+test_a_script_that_dies_half_way_fails_the_rest()
+{
+	script 'ktap_plan 3
+ktap_test first true
+false
+ktap_test second true
+ktap_test third true
+ktap_finish'
+	run "$scratch/script"
+	counts "1 passed, 2 failed, 0 skipped" 1
+}
+
+test_a_script_that_forgets_a_result_fails()
+{
+	script 'ktap_plan 2
+ktap_test first true
+ktap_finish'
+	run "$scratch/script"
+	counts "1 passed, 1 failed, 0 skipped" 1
+}
+
+test_cleanup_runs_last_added_first_whatever_happens()
+{
+	local how
+
+	for how in true false 'kill -TERM $$' 'exit 3'; do
+		script "cleanup_add echo one
+cleanup_add echo 'two  words'
+$how"
+		[ "$("$scratch/script" 2>&1)" = $'two  words\none' ] || fail "after: $how"
+	done
+}
+
+test_cleanup_runs_when_the_time_is_over()
+{
+	script "cleanup_add touch $scratch/cleaned
+ktap_plan 1
+ktap_test waits sleep infinity"
+	run "$scratch/script" 1
+	counts "0 passed, 2 failed, 0 skipped" 1
+	[ -e "$scratch/cleaned" ]
+}
+
+test_wait_for_waits_and_gives_up()
+{
+	local began=$SECONDS
+
+	(wait_for 5 test -e "$scratch/soon") &
+	touch "$scratch/soon"
+	wait $!
+	! wait_for 1 false 2>"$scratch/err" || fail "waited for nothing with success"
+	[ "$(cat "$scratch/err")" = "waited 1 s in vain for: false" ]
+	[ $((SECONDS - began)) -ge 1 ]
+}
+
+# ---- what C programs in guests say ------------------------------------------
+
+test_c_programs_report_in_the_same_form()
+{
+	gcc -Wall -Wextra -Werror -I"$lib" -x c -o "$scratch/program" - <<'END'
+#include "ktap.h"
+int main(void)
+{
+	ktap_plan(4);
+	ktap_result(true, "number %d", 1);
+	ktap_result(false, "second");
+	ktap_skip("third", "no disk");
+	ktap_diag("%s", "said");
+	return ktap_finish();
+}
+END
+	run "$scratch/program"
+	counts "1 passed, 2 failed, 1 skipped" 1
+}
+
+# ---- what check offers ------------------------------------------------------
+
+test_check_lists_and_chooses_suites()
+{
+	[ "$("$ISW_TOP/scripts/check" --list style)" = style ]
+	"$ISW_TOP/scripts/check" --list --quick 'unit/*' | grep -qx unit/place_test
+	! "$ISW_TOP/scripts/check" --list 'no/such' 2>"$scratch/err" || fail "found no/such"
+	grep -q 'no suite is called no/such' "$scratch/err"
+}
+
+ktap_main
