@@ -25,6 +25,9 @@ cflags := -std=gnu11 -D_GNU_SOURCE -pthread -Iinclude
 cflags += -Wall -Wextra -Wshadow -Wstrict-prototypes -Wconversion
 cflags += $(if $(filter 1,$(WERROR)),-Werror)
 
+# V=1 shows commands, else there is one short line for each.
+say = @$(if $(filter 1,$(V)),set -x,printf '  %-7s %s\n' $(1) $(patsubst $(CURDIR)/%,%,$@));
+
 all: daemon tools modules-if-any ## build the daemon, the tool and the module
 
 # ---- the module ----------------------------------------------------------
@@ -83,29 +86,29 @@ daemon: build/infiniswapd ## infiniswapd, in build/
 tools: build/infiniswapctl ## infiniswapctl, in build/
 
 build/infiniswapd: $(daemon-objs)
-	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(call packages,--libs,$(daemon-libs))
+	$(call say,LD) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(call packages,--libs,$(daemon-libs))
 
 build/infiniswapctl: $(tools-objs)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(call packages,--libs,$(tools-libs))
+	$(call say,LD) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(call packages,--libs,$(tools-libs))
 
 # Programs that tests run inside the lab's guests.
 guest-programs: $(e2e-programs) $(if $(daemon_test-objs),build/tests/guest/daemon_test)
 
 build/tests/guest/daemon_test: $(daemon_test-objs)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(call packages,--libs,$(guest-libs))
+	$(call say,LD) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(call packages,--libs,$(guest-libs))
 
 build/tests/guest/%: build/tests/e2e/%.o
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $<
+	$(call say,LD) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $<
 
 $(daemon-objs) $(tools-objs): build/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(cflags) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC) $(CC) $(cflags) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 build/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
-	$(CC) $(cflags) -Itests/lib $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC) $(CC) $(cflags) -Itests/lib $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # ---- tests ---------------------------------------------------------------
 
@@ -119,14 +122,14 @@ selftests := kselftest_harness.h kselftest.h lib.mk run_kselftest.sh \
 
 build/selftests:
 	@mkdir -p build
-	linux=$$(scripts/setup linux-source-file $(addprefix \
+	@linux=$$(scripts/setup linux-source-file $(addprefix \
 		tools/testing/selftests/,$(selftests))) && \
 		ln -sfn "$$linux/tools/testing/selftests" $@
 
 # The harness is a system header here: it is not held to our warnings.
 $(unit-tests): build/tests/unit/%: tests/unit/%.c | $(KSELFTEST)
 	@mkdir -p $(@D)
-	$(CC) $(cflags) -isystem $(KSELFTEST) $(CFLAGS) -MMD -MP \
+	$(call say,CC) $(CC) $(cflags) -isystem $(KSELFTEST) $(CFLAGS) -MMD -MP \
 		-fsanitize=address,undefined -fno-sanitize-recover=all -o $@ $< -lm
 
 unit-programs: $(unit-tests)

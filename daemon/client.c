@@ -85,7 +85,8 @@ void client_settle(struct client *client)
 			msg_bye_ok(client);
 		return;
 	}
-	log_info("client %s: gone", client->name);
+	log_info("client %s: gone, all that it had is given back",
+		 client->name);
 	client->used = false;
 }
 

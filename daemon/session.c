@@ -209,7 +209,7 @@ void session_kill(struct session *s, const char *why)
 	s->next_dead = dead_sessions;
 	dead_sessions = s;
 	if (s->client->leaving)
-		log_info("client %s: left", s->client->name);
+		log_debug("client %s: session ends", s->client->name);
 	else
 		log_limited(LOG_WARN, "client %s at %s: session lost: %s",
 			    s->client->name, s->client->address, why);

@@ -65,9 +65,16 @@ static inline int isw_rq_map_sg(struct request *rq, struct scatterlist *sg)
 
 /* Merging had to be asked for until 6.14 */
 #ifdef ISW_HAVE_F_SHOULD_MERGE
-#define ISW_MQ_FLAGS	(BLK_MQ_F_SHOULD_MERGE | BLK_MQ_F_NO_SCHED_BY_DEFAULT)
+#define ISW_F_MERGE	BLK_MQ_F_SHOULD_MERGE
 #else
-#define ISW_MQ_FLAGS	BLK_MQ_F_NO_SCHED_BY_DEFAULT
+#define ISW_F_MERGE	0
+#endif
+
+/* An I/O scheduler's requests would not be among dev->ios; gone since 6.14 */
+#ifdef ISW_HAVE_F_NO_SCHED
+#define ISW_F_NO_SCHED	BLK_MQ_F_NO_SCHED
+#else
+#define ISW_F_NO_SCHED	BLK_MQ_F_NO_SCHED_BY_DEFAULT
 #endif
 
 /* Last argument of init_request: int since 7.0 */

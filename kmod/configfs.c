@@ -202,14 +202,14 @@ NUMBER_ATTR(queue_depth, 4, 256, false);
 NUMBER_ATTR(max_sessions, 1, ISW_MAX_SESSIONS, false);
 NUMBER_ATTR(spares, 0, 32, true);
 NUMBER_ATTR(ready_grants, 1, ISW_READY_MAX, true);
-NUMBER_ATTR(stall_ms, 100, 600000, true);
+NUMBER_ATTR(stall_ms, 400, 600000, true);
 NUMBER_ATTR(donor_loss_timeout, 0, 86400, true);
 
 /* ---- power -------------------------------------------------------------- */
 
 static int pin(struct config_item *item)
 {
-	return configfs_depend_item(&isw_subsys, item);
+	return configfs_depend_item_unlocked(&isw_subsys, item);
 }
 
 static void donors_unpin(struct isw_device *dev, struct isw_donor *until)
@@ -445,14 +445,22 @@ static struct config_item *donor_make(struct config_group *group,
 {
 	struct isw_device *dev = container_of(group, struct isw_device,
 					      donors_group);
-	struct isw_donor *donor = isw_donor_create(dev, name);
+	struct isw_donor *donor;
 
+	if (strlen(name) >= sizeof(donor->name)) {
+		isw_err(dev, "donors: %s: longer than %zu characters\n", name,
+			sizeof(donor->name) - 1);
+		return ERR_PTR(-ENAMETOOLONG);
+	}
+	donor = isw_donor_create(dev, name);
 	if (!donor)
 		return ERR_PTR(-ENOMEM);
 	config_item_init_type_name(&donor->item, name, &donor_type);
+	mutex_lock(&dev->power_lock);	/* who holds it walks the list */
 	mutex_lock(&dev->lock);
 	list_add_tail(&donor->node, &dev->donors);
 	mutex_unlock(&dev->lock);
+	mutex_unlock(&dev->power_lock);
 	return &donor->item;
 }
 
@@ -460,10 +468,13 @@ static struct config_item *donor_make(struct config_group *group,
 static void donor_drop(struct config_group *group, struct config_item *item)
 {
 	struct isw_donor *donor = to_donor(item);
+	struct isw_device *dev = donor->dev;
 
-	mutex_lock(&donor->dev->lock);
+	mutex_lock(&dev->power_lock);
+	mutex_lock(&dev->lock);
 	list_del(&donor->node);
-	mutex_unlock(&donor->dev->lock);
+	mutex_unlock(&dev->lock);
+	mutex_unlock(&dev->power_lock);
 	config_item_put(item);
 }
 
@@ -487,7 +498,7 @@ static struct config_group *device_make(struct config_group *group,
 	char end;
 
 	if (sscanf(name, "infiniswap%u%c", &n, &end) != 1 || n > 31 ||
-	    (name[10] == '0' && name[11])) {
+	    !isdigit(name[10]) || (name[10] == '0' && name[11])) {
 		pr_err("%s: name is not infiniswap0 to infiniswap31\n", name);
 		return ERR_PTR(-EINVAL);
 	}

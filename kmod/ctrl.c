@@ -162,6 +162,19 @@ static int post_recv(struct isw_donor *donor, struct isw_ctrl_buf *b)
 	return ib_post_recv(s->control.id->qp, &wr, NULL);
 }
 
+/* Not while the queue pair is being drained: see isw_ctrl_abort(). */
+static void repost_recv(struct isw_donor *donor, struct isw_ctrl_buf *b)
+{
+	int ret = 0;
+
+	rcu_read_lock();
+	if (READ_ONCE(donor->session.ctrl.receiving))
+		ret = post_recv(donor, b);
+	rcu_read_unlock();
+	if (ret)
+		isw_donor_error(donor, "receive refused");
+}
+
 static void recv_done(struct ib_cq *cq, struct ib_wc *wc)
 {
 	struct isw_ctrl_buf *b = container_of(wc->wr_cqe, struct isw_ctrl_buf,
@@ -181,8 +194,7 @@ static void recv_done(struct ib_cq *cq, struct ib_wc *wc)
 	received(donor, b->data, wc->byte_len);
 	ib_dma_sync_single_for_device(s->hca->ibdev, b->dma, ISW_MSG_MAX,
 				      DMA_FROM_DEVICE);
-	if (post_recv(donor, b))
-		isw_donor_error(donor, "receive refused");
+	repost_recv(donor, b);
 }
 
 /* ---- sending ------------------------------------------------------------ */
@@ -352,7 +364,8 @@ void isw_call_send(struct isw_donor *donor, struct isw_call *call,
 
 int isw_call_wait(struct isw_donor *donor, struct isw_call *call)
 {
-	if (!wait_for_completion_timeout(&call->done, ISW_CALL_TIMEOUT)) {
+	if (!wait_for_completion_timeout(&call->done,
+					 call->timeout ?: ISW_CALL_TIMEOUT)) {
 		call_fail(&donor->session.ctrl, call, -ETIMEDOUT);
 		wait_for_completion(&call->done);	/* or the answer won */
 	}
@@ -411,6 +424,7 @@ int isw_ctrl_start(struct isw_donor *donor)
 		return ret;
 	}
 	c->mapped = true;
+	WRITE_ONCE(c->receiving, true);
 	for (i = 0; i < ISW_CTRL_RECVS && !ret; i++) {
 		c->recv[i].cqe.done = recv_done;
 		ret = post_recv(donor, &c->recv[i]);
@@ -429,6 +443,7 @@ void isw_ctrl_open(struct isw_donor *donor)
 	spin_unlock_irqrestore(&c->lock, flags);
 }
 
+/* Any context. A grace period later nothing is posted any more. */
 void isw_ctrl_abort(struct isw_donor *donor)
 {
 	struct isw_ctrl *c = &donor->session.ctrl;
@@ -437,6 +452,7 @@ void isw_ctrl_abort(struct isw_donor *donor)
 
 	spin_lock_irqsave(&c->lock, flags);
 	WRITE_ONCE(c->up, false);
+	WRITE_ONCE(c->receiving, false);
 	list_for_each_entry_safe(call, next, &c->calls, node) {
 		list_del_init(&call->node);
 		call->error = -ENOTCONN;

@@ -33,6 +33,7 @@ struct isw_ctrl {
 	wait_queue_head_t send_wait;	/* a send buffer is free */
 	struct list_head calls;		/* waiting for answers */
 	bool up;			/* messages may be sent */
+	bool receiving;			/* receives may be posted */
 	u32 seq;
 	unsigned long heard;		/* jiffies: last message received */
 	bool mapped;
@@ -46,6 +47,7 @@ struct isw_call {
 	u16 type;			/* of the request */
 	int error;			/* -errno; -EREMOTEIO: code says why */
 	u16 code;			/* enum isw_error */
+	unsigned long timeout;		/* jiffies; 0: ISW_CALL_TIMEOUT */
 	struct isw_msg answer;
 	void *copy;			/* GRANTS: the message itself, or NULL */
 };

@@ -95,10 +95,10 @@ static struct isw_donor *donor_find(struct isw_device *dev, const char *name)
 
 	mutex_lock(&dev->lock);
 	list_for_each_entry(donor, &dev->donors, node)
-		if (!strcmp(donor->name, name))
+		if (donor->addr.ss_family && !strcmp(donor->name, name))
 			found = donor;
 	mutex_unlock(&dev->lock);
-	return found;	/* stays while powered */
+	return found;	/* with an address it stays while powered */
 }
 
 /* "DONOR read|write|control [INDEX]" */

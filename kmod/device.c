@@ -162,6 +162,10 @@ static int device_alloc_memory(struct isw_device *dev)
 
 static void works_start(struct isw_device *dev)
 {
+	struct isw_donor *donor;
+
+	list_for_each_entry(donor, &dev->donors, node)
+		isw_donor_reset(donor);
 	dev->redraw_at = jiffies;
 	WRITE_ONCE(dev->stopping, false);
 	queue_delayed_work(isw_io_wq, &dev->tick_work, ISW_TICK);
@@ -173,8 +177,10 @@ static void sessions_stop(struct isw_device *dev)
 {
 	struct isw_donor *donor;
 
+	mutex_lock(&dev->lock);
 	WRITE_ONCE(dev->stopping, true);
-	/* twice: a run that overlapped with the first may have queued itself */
+	mutex_unlock(&dev->lock);
+	/* and again below: a run that overlaps with this one may queue itself */
 	cancel_delayed_work_sync(&dev->map_work);
 	cancel_delayed_work_sync(&dev->tick_work);
 	list_for_each_entry(donor, &dev->donors, node)
@@ -225,6 +231,26 @@ static int wait_first_grant(struct isw_device *dev)
 	return -ENOSPC;
 }
 
+/* del_gendisk() waits for every request, so parked ones must fail first. */
+static void fail_parked(struct isw_device *dev)
+{
+	u32 i;
+
+	WRITE_ONCE(dev->dying, true);
+	for (i = 0; i < dev->nr_slabs; i++)
+		isw_slab_kick(dev, &dev->slabs[i]);
+}
+
+/* The list comes last but memory: an HCA may go away until no session is left. */
+static void device_stop(struct isw_device *dev)
+{
+	sessions_stop(dev);
+	mutex_lock(&isw_devices_lock);
+	list_del(&dev->node);
+	mutex_unlock(&isw_devices_lock);
+	device_free_memory(dev);
+}
+
 int isw_device_power_on(struct isw_device *dev)
 {
 	int ret;
@@ -238,6 +264,7 @@ int isw_device_power_on(struct isw_device *dev)
 		return ret;
 	get_random_bytes(dev->client_id, sizeof(dev->client_id));
 	dev->max_sge = ISW_MAX_SEGMENTS;
+	dev->sge_fixed = false;
 	dev->dying = false;
 
 	mutex_lock(&isw_devices_lock);
@@ -247,6 +274,9 @@ int isw_device_power_on(struct isw_device *dev)
 	ret = wait_first_grant(dev);
 	if (ret)
 		goto err_stop;
+	mutex_lock(&dev->hca_lock);
+	dev->sge_fixed = true;
+	mutex_unlock(&dev->hca_lock);
 	ret = isw_disk_add(dev);
 	if (ret) {
 		isw_err(dev, "power: the disk cannot be added (%d)\n", ret);
@@ -263,27 +293,14 @@ int isw_device_power_on(struct isw_device *dev)
 	return 0;
 
 err_disk:
+	fail_parked(dev);
 	isw_disk_remove(dev);
 err_stop:
-	mutex_lock(&isw_devices_lock);
-	list_del(&dev->node);
-	mutex_unlock(&isw_devices_lock);
-	sessions_stop(dev);
-	device_free_memory(dev);
+	device_stop(dev);
 	return ret;
 }
 
 /* ---- power-off ---------------------------------------------------------- */
-
-/* del_gendisk() waits for every request, so parked ones must fail first. */
-static void fail_parked(struct isw_device *dev)
-{
-	u32 i;
-
-	WRITE_ONCE(dev->dying, true);
-	for (i = 0; i < dev->nr_slabs; i++)
-		isw_slab_kick(dev, &dev->slabs[i]);
-}
 
 int isw_device_power_off(struct isw_device *dev)
 {
@@ -299,12 +316,7 @@ int isw_device_power_off(struct isw_device *dev)
 	isw_debugfs_remove(dev);
 	isw_sysfs_remove(dev);
 	isw_disk_remove(dev);
-
-	mutex_lock(&isw_devices_lock);
-	list_del(&dev->node);
-	mutex_unlock(&isw_devices_lock);
-	sessions_stop(dev);
-	device_free_memory(dev);
+	device_stop(dev);
 	dev->powered = false;
 	isw_info(dev, "powered off\n");
 	return 0;

@@ -59,7 +59,6 @@ struct isw_device {
 
 	struct blk_mq_tag_set tag_set;
 	struct gendisk *disk;
-	bool tags_ready;
 	unsigned int nr_ios;
 	struct isw_io **ios;		/* every request's PDU */
 	wait_queue_head_t drain_wait;	/* a PDU let go of its mapping */
@@ -91,7 +90,8 @@ struct isw_device {
 
 	struct mutex hca_lock;
 	struct list_head hcas;
-	unsigned int max_sge;		/* as the device was added with; 0: not yet */
+	unsigned int max_sge;		/* the least of all HCAs' limits */
+	bool sge_fixed;			/* the disk was added with it */
 	u8 client_id[ISW_CLIENT_ID_LEN];
 
 	struct mutex power_lock;

@@ -65,6 +65,7 @@ void isw_donor_error(struct isw_donor *donor, const char *why)
 		queue_work(isw_io_wq, &donor->fail_work);
 	}
 	spin_unlock_irqrestore(&donor->lock, flags);
+	isw_ctrl_abort(donor);	/* nobody should wait for answers now */
 	if (broke)
 		isw_donor_warn(donor, "session broken: %s\n", why);
 }
@@ -142,6 +143,11 @@ static int donor_try(struct isw_donor *donor)
 	WRITE_ONCE(donor->error, false);
 	WRITE_ONCE(donor->draining, false);
 	ret = isw_session_connect(donor);
+	if (!ret) {
+		ret = isw_map_await_grants(donor);
+		if (ret)
+			isw_session_destroy(donor);
+	}
 	if (ret)
 		return ret;
 
@@ -291,17 +297,21 @@ void isw_donor_give_up(struct isw_donor *donor, const char *why)
 	mod_delayed_work(isw_conn_wq, &donor->work, 0);
 }
 
-/* Every 50 ms while the donor has a session slot. */
+/*
+ * Every 50 ms while the donor has a session slot. Heartbeats start with the
+ * control connection: a daemon may need long to make old grants usable again.
+ */
 void isw_donor_tick(struct isw_donor *donor)
 {
-	if (!isw_donor_live(donor))
-		return;
-	if (isw_session_stalled(donor)) {
+	unsigned long beat = min_t(unsigned long, HEARTBEAT,
+				   isw_stall_jiffies(donor->dev) / 4);
+
+	if (isw_donor_live(donor) && isw_session_stalled(donor)) {
 		isw_donor_error(donor, "no progress for stall_ms");
 		return;
 	}
-	if (time_after(jiffies, donor->ping_at)) {
-		donor->ping_at = jiffies + HEARTBEAT;
+	if (time_after(jiffies, donor->pinged_at + beat)) {
+		donor->pinged_at = jiffies;
 		isw_ctrl_ping(donor);
 	}
 }
@@ -326,6 +336,17 @@ void isw_donor_shutdown(struct isw_donor *donor)
 	cancel_delayed_work_sync(&donor->work);
 }
 
+/* Power-on: the past is forgotten. */
+void isw_donor_reset(struct isw_donor *donor)
+{
+	donor->failures = 0;
+	donor->retry_at = jiffies;
+	donor->pinged_at = jiffies;
+	donor->broke = false;
+	donor->draining = false;
+	donor->refusal = 0;
+}
+
 struct isw_donor *isw_donor_create(struct isw_device *dev, const char *name)
 {
 	struct isw_donor *donor = kzalloc(sizeof(*donor), GFP_KERNEL);
@@ -340,8 +361,6 @@ struct isw_donor *isw_donor_create(struct isw_device *dev, const char *name)
 	mutex_init(&donor->session.setup);
 	INIT_WORK(&donor->fail_work, donor_fail_work);
 	INIT_DELAYED_WORK(&donor->work, donor_work);
-	donor->retry_at = jiffies;
-	donor->ping_at = jiffies;
 	donor->stats = alloc_percpu(struct isw_donor_stats);
 	donor->list_buf = kzalloc(sizeof(*donor->list_buf), GFP_KERNEL);
 	if (!donor->stats || !donor->list_buf || isw_ctrl_alloc(donor)) {

@@ -35,7 +35,7 @@ struct isw_donor {
 	struct delayed_work work;	/* conn_wq: connect, resume, leave */
 	unsigned long broken_at;	/* jiffies: requests held since */
 	unsigned long retry_at;		/* jiffies: do not connect earlier */
-	unsigned long ping_at;		/* jiffies: next heartbeat */
+	unsigned long pinged_at;	/* jiffies: last heartbeat */
 	unsigned int failures;		/* attempts in a row */
 	bool broke;			/* next UP counts as reconnect */
 	bool draining;			/* wants its grants back, takes no more */
@@ -71,6 +71,7 @@ void isw_donor_give_up(struct isw_donor *donor, const char *why);
 void isw_donor_tick(struct isw_donor *donor);
 void isw_donor_quiesce(struct isw_donor *donor);
 void isw_donor_shutdown(struct isw_donor *donor);
+void isw_donor_reset(struct isw_donor *donor);
 
 #define isw_donor_info(d, fmt, ...) \
 	pr_info("%s: %s: " fmt, (d)->dev->name, (d)->name, ##__VA_ARGS__)

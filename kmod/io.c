@@ -175,6 +175,7 @@ static enum verdict io_read(struct isw_io *io, struct isw_batch *batch)
 		io->run = source_run(io, m, source, leg);
 		switch (source) {
 		case FROM_ZEROS:
+			isw_rdma_unmap(io);	/* the CPU writes now */
 			zero_run(io, io->run);
 			io->cursor += io->run;
 			break;
@@ -341,6 +342,8 @@ void isw_io_drive(struct isw_io *io, struct isw_batch *batch)
 		}
 		if (v == DONE)
 			io_end(io);
+		else if (v == PARK)
+			isw_rdma_unmap(io);	/* the HCA may go meanwhile */
 		if (v != PARK || isw_slab_park(io->slab, io, kicks))
 			return;
 	}

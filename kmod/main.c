@@ -8,20 +8,24 @@
 #include "debugfs.h"
 #include "compat.h"
 #include "device.h"
+#include "session.h"
 
 struct workqueue_struct *isw_io_wq, *isw_map_wq, *isw_conn_wq;
 
+/* Its data say that it is there; it is found by a donor's address. */
 static int hca_added(struct ib_device *ibdev)
 {
-	return 0;	/* found by address when a donor is connected */
+	ib_set_client_data(ibdev, &isw_ib_client, ibdev);
+	return 0;
 }
 
 static void hca_removed(struct ib_device *ibdev, void *data)
 {
+	ib_set_client_data(ibdev, &isw_ib_client, NULL);
 	isw_devices_remove_hca(ibdev);
 }
 
-static struct ib_client isw_ib_client = {
+struct ib_client isw_ib_client = {
 	.name = "infiniswap",
 	.add = hca_added,
 	.remove = hca_removed,

@@ -18,6 +18,7 @@
 
 #define MAP_PERIOD	HZ
 #define REDRAW_PERIOD	(30 * HZ)
+#define AWAIT_GRANTS	(30 * HZ)
 
 void isw_map_kick(struct isw_device *dev)
 {
@@ -65,6 +66,19 @@ static void ready_remove(struct isw_device *dev, unsigned int i)
 	dev->nr_ready--;
 	memmove(&dev->ready[i], &dev->ready[i + 1],
 		(dev->nr_ready - i) * sizeof(dev->ready[0]));
+}
+
+/* Room for one more? What a session under repair holds gives way: it is listed
+ * again, and then returned, when the session is resumed.
+ */
+static bool ready_make_room(struct isw_device *dev)
+{
+	unsigned int i;
+
+	for (i = 0; dev->nr_ready == ISW_READY_MAX && i < dev->nr_ready; i++)
+		if (!isw_donor_live(dev->ready[i].donor))
+			ready_remove(dev, i);
+	return dev->nr_ready < ISW_READY_MAX;
 }
 
 static void ready_add(struct isw_device *dev, struct isw_donor *donor,
@@ -189,6 +203,8 @@ static int grant_get(struct isw_device *dev)
 	u32 out[2];
 	int best;
 
+	if (!ready_make_room(dev))
+		return -ENOSPC;
 	draw_init(dev, d);
 	while ((drawn = isw_place_draw(d->cand, d->n, get_random_u32(),
 				       get_random_u32(), out))) {
@@ -206,13 +222,14 @@ static int grant_get(struct isw_device *dev)
 
 /* ---- binding ------------------------------------------------------------ */
 
-static struct isw_slab *want_first(struct isw_device *dev)
+static struct isw_slab *want_first(struct isw_device *dev,
+				   struct list_head *list)
 {
 	struct isw_slab *slab;
 	unsigned long flags;
 
 	spin_lock_irqsave(&dev->want_lock, flags);
-	slab = list_first_entry_or_null(&dev->want, struct isw_slab, want);
+	slab = list_first_entry_or_null(list, struct isw_slab, want);
 	spin_unlock_irqrestore(&dev->want_lock, flags);
 	return slab;
 }
@@ -227,6 +244,16 @@ static void want_done(struct isw_device *dev, struct isw_slab *slab)
 	isw_slab_kick(dev, slab);
 }
 
+static void want_splice(struct isw_device *dev, struct list_head *from,
+			struct list_head *to)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&dev->want_lock, flags);
+	list_splice_init(from, to);
+	spin_unlock_irqrestore(&dev->want_lock, flags);
+}
+
 static void bind(struct isw_device *dev, struct isw_slab *slab, unsigned int i)
 {
 	struct isw_mapping m = { .leg[0] = dev->ready[i] };
@@ -236,27 +263,34 @@ static void bind(struct isw_device *dev, struct isw_slab *slab, unsigned int i)
 	isw_slab_publish(dev, slab, &m);
 }
 
+static bool slab_bind(struct isw_device *dev, struct isw_slab *slab)
+{
+	int i = ready_find(dev);
+
+	if (i < 0 && !grant_get(dev))
+		i = ready_find(dev);
+	if (i >= 0)
+		bind(dev, slab, i);
+	return i >= 0;
+}
+
 /*
- * Serve the slabs that wait. Each was unmapped, and drained when it became so:
- * nothing to drain here. A slab that is mapped waited for something else, DMA
- * addresses for instance, and may try again.
+ * Serve the slabs that wait, each once. Each was unmapped, and drained when it
+ * became so: nothing to drain here. A slab that is mapped waited for something
+ * else, DMA addresses for instance, and may try again.
  */
 static void bind_wanted(struct isw_device *dev)
 {
 	struct isw_slab *slab;
-	int i;
+	LIST_HEAD(list);
 
-	while ((slab = want_first(dev))) {
-		if (!slab_mapping(dev, slab)) {
-			i = ready_find(dev);
-			if (i < 0 && !grant_get(dev))
-				i = ready_find(dev);
-			if (i < 0)
-				return;
-			bind(dev, slab, i);
-		}
+	want_splice(dev, &dev->want, &list);
+	while ((slab = want_first(dev, &list))) {
+		if (!slab_mapping(dev, slab) && !slab_bind(dev, slab))
+			break;
 		want_done(dev, slab);
 	}
+	want_splice(dev, &list, &dev->want);
 }
 
 static void refill(struct isw_device *dev)
@@ -350,6 +384,10 @@ void isw_map_work(struct work_struct *work)
 					      struct isw_device, map_work);
 
 	mutex_lock(&dev->lock);
+	if (dev->stopping) {
+		mutex_unlock(&dev->lock);
+		return;
+	}
 	give_up_lost(dev);
 	connect_spares(dev);
 	ready_return(dev);
@@ -483,11 +521,13 @@ static bool grant_resume(struct isw_donor *donor, const struct isw_grant_info *g
 		struct isw_slab *slab = &dev->slabs[n];
 		int leg = slab_leg_on(dev, slab, donor);
 
-		if (leg < 0 || slab->mark)
+		if (leg < 0)
 			continue;
 		next = *slab_mapping(dev, slab);
 		if (!same_grant(&next.leg[leg], donor, g->id))
 			continue;
+		if (slab->mark)		/* listed twice; once is enough */
+			return true;
 		next.leg[leg].addr = g->addr;
 		next.leg[leg].rkey = g->rkey;
 		slab->mark = true;
@@ -511,6 +551,8 @@ static int compare_list(struct isw_donor *donor, struct isw_msg_grants *raw)
 		if (ret)
 			return ret;
 		count = call.answer.grants.count;
+		if (!count && call.answer.grants.next)
+			return -EPROTO;
 		for (i = 0; i < count; i++) {
 			isw_wire_grant_decode(&raw->grant[i], &g);
 			if (g.length != donor->dev->cfg.slab_size ||
@@ -522,6 +564,19 @@ static int compare_list(struct isw_donor *donor, struct isw_msg_grants *raw)
 		from = call.answer.grants.next;
 	} while (from);
 	return 0;
+}
+
+/*
+ * The donor answers LIST when all our old grants are registered anew, which
+ * takes it long if they are many. Wait for that here, where nobody waits for
+ * us, so that the comparison under dev->lock is quick.
+ */
+int isw_map_await_grants(struct isw_donor *donor)
+{
+	struct isw_msg_list list = {};
+	struct isw_call call = { .timeout = AWAIT_GRANTS };
+
+	return isw_call(donor, &call, &list.hdr, ISW_MSG_LIST);
 }
 
 /*

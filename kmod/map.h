@@ -22,6 +22,9 @@ void isw_map_work(struct work_struct *work);	/* dev->map_work */
 void isw_map_tick(struct work_struct *work);	/* dev->tick_work */
 void isw_map_kick(struct isw_device *dev);	/* run map_work soon; any context */
 
+/* conn_wq, no locks: until the donor has made our grants usable again */
+int isw_map_await_grants(struct isw_donor *donor);
+
 /* dev->lock held */
 int isw_map_compare(struct isw_donor *donor);
 void isw_map_forget(struct isw_donor *donor);

@@ -46,6 +46,9 @@ have RQ_LIST 'struct rq_list \{' \
 # Merging has to be asked for with BLK_MQ_F_SHOULD_MERGE: until 6.13.
 have F_SHOULD_MERGE 'BLK_MQ_F_SHOULD_MERGE' linux/blk-mq.h
 
+# An I/O scheduler can be ruled out with BLK_MQ_F_NO_SCHED: until 6.13.
+have F_NO_SCHED 'BLK_MQ_F_NO_SCHED[^_]' linux/blk-mq.h
+
 # blk_rq_map_sg() wants the queue beside the request: until 6.15.
 have MAP_SG_Q 'blk_rq_map_sg\(struct request_queue' linux/blk-mq.h
 

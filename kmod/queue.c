@@ -67,9 +67,6 @@ static int init_request(struct blk_mq_tag_set *set, struct request *rq,
 
 	io->dev = dev;
 	io->hwq = hctx_idx % dev->cfg.queues;
-	/* flush requests come with the disk; we are never sent one */
-	if (!dev->tags_ready)
-		dev->ios[dev->nr_ios++] = io;
 	return 0;
 }
 
@@ -101,6 +98,21 @@ static const struct blk_mq_ops isw_mq_ops = {
 	.map_queues	= map_queues,
 };
 
+/* Every PDU that a request can have: what a drain has to look at. */
+static void list_ios(struct isw_device *dev)
+{
+	struct blk_mq_tags *tags;
+	unsigned int i, tag;
+
+	dev->nr_ios = 0;
+	for (i = 0; i < dev->tag_set.nr_hw_queues; i++) {
+		tags = dev->tag_set.tags[i];
+		for (tag = 0; tag < tags->nr_tags; tag++)
+			dev->ios[dev->nr_ios++] =
+				blk_mq_rq_to_pdu(tags->static_rqs[tag]);
+	}
+}
+
 int isw_tags_alloc(struct isw_device *dev)
 {
 	unsigned int queues = 2 * dev->cfg.queues;
@@ -110,8 +122,6 @@ int isw_tags_alloc(struct isw_device *dev)
 			    GFP_KERNEL);
 	if (!dev->ios)
 		return -ENOMEM;
-	dev->nr_ios = 0;
-	dev->tags_ready = false;
 	dev->tag_set = (struct blk_mq_tag_set) {
 		.ops = &isw_mq_ops,
 		.nr_hw_queues = queues,
@@ -120,7 +130,7 @@ int isw_tags_alloc(struct isw_device *dev)
 		.numa_node = NUMA_NO_NODE,
 		.timeout = 30 * HZ,
 		.cmd_size = sizeof(struct isw_io),
-		.flags = ISW_MQ_FLAGS,
+		.flags = ISW_F_MERGE | ISW_F_NO_SCHED,
 		.driver_data = dev,
 	};
 	ret = blk_mq_alloc_tag_set(&dev->tag_set);
@@ -129,7 +139,7 @@ int isw_tags_alloc(struct isw_device *dev)
 		dev->ios = NULL;
 		return ret;
 	}
-	dev->tags_ready = true;
+	list_ios(dev);
 	return 0;
 }
 

@@ -99,7 +99,7 @@ static int hca_check_sge(struct isw_device *dev, struct ib_device *ibdev)
 		sge = min_t(u32, sge, ibdev->attrs.max_sge_rd);
 	if (sge >= dev->max_sge)
 		return 0;
-	if (dev->disk) {
+	if (dev->sge_fixed) {
 		isw_err(dev, "%s: %u segments per request, the device has %u\n",
 			ibdev->name, sge, dev->max_sge);
 		return -EINVAL;
@@ -140,20 +140,27 @@ static struct isw_hca *hca_create(struct isw_device *dev,
 	return hca;
 }
 
-static struct isw_hca *hca_get(struct isw_device *dev, struct ib_device *ibdev)
+/*
+ * Join the sessions on @ibdev. One that is being removed has lost its client
+ * data: the connection manager still resolves to it for a while.
+ */
+static int hca_get(struct isw_donor *donor, struct ib_device *ibdev)
 {
-	struct isw_hca *hca;
+	struct isw_device *dev = donor->dev;
+	struct isw_hca *hca = ERR_PTR(-ENODEV);
 
 	mutex_lock(&dev->hca_lock);
-	hca = hca_find(dev, ibdev);
-	if (!hca)
-		hca = hca_create(dev, ibdev);
-	else if (hca->gone)
-		hca = ERR_PTR(-ENODEV);
-	if (!IS_ERR(hca))
+	if (ib_get_client_data(ibdev, &isw_ib_client)) {
+		hca = hca_find(dev, ibdev);
+		if (!hca)
+			hca = hca_create(dev, ibdev);
+	}
+	if (!IS_ERR(hca)) {
 		hca->users++;
+		WRITE_ONCE(donor->session.hca, hca);
+	}
 	mutex_unlock(&dev->hca_lock);
-	return hca;
+	return PTR_ERR_OR_ZERO(hca);
 }
 
 static void hca_put(struct isw_device *dev, struct isw_hca *hca)
@@ -183,8 +190,6 @@ void isw_hca_remove(struct isw_device *dev, struct ib_device *ibdev)
 
 	mutex_lock(&dev->hca_lock);
 	hca = hca_find(dev, ibdev);
-	if (hca)
-		hca->gone = true;
 	mutex_unlock(&dev->hca_lock);
 	if (!hca)
 		return;
@@ -197,7 +202,8 @@ void isw_hca_remove(struct isw_device *dev, struct ib_device *ibdev)
 			isw_donor_quiesce(donor);
 	}
 	mutex_lock(&dev->hca_lock);
-	if (!WARN_ON(hca->users))
+	hca = hca_find(dev, ibdev);	/* power-off may have been faster */
+	if (hca && !WARN_ON(hca->users))
 		hca_destroy(hca);
 	mutex_unlock(&dev->hca_lock);
 }
@@ -217,10 +223,16 @@ static void conn_established(struct isw_conn *conn,
 	int reason = isw_cm_rep_decode(p->private_data, p->private_data_len,
 				       conn->role, &conn->welcome);
 
-	if (reason)
+	if (reason) {
 		conn_step(conn, -EPROTO, isw_reject_name(reason));
-	else
-		conn_step(conn, 0, NULL);
+		return;
+	}
+	if (conn->role == ISW_ROLE_CONTROL) {	/* messages may come at once */
+		conn->donor->session.number = conn->welcome.session;
+		conn->donor->session.epoch = conn->welcome.epoch;
+		isw_ctrl_open(conn->donor);
+	}
+	conn_step(conn, 0, NULL);
 }
 
 static void conn_rejected(struct isw_conn *conn, struct rdma_cm_event *ev)
@@ -335,16 +347,9 @@ static int conn_check_device(struct isw_conn *conn)
 		conn->why = "transport not supported: neither InfiniBand nor RoCE";
 		return -EPROTONOSUPPORT;
 	}
-	s->hca = hca_get(conn->donor->dev, ibdev);
-	if (IS_ERR(s->hca)) {
-		int ret = PTR_ERR(s->hca);
-
-		s->hca = NULL;
-		conn->why = "HCA not usable";
-		return ret;
-	}
+	conn->why = "HCA not usable";
 	s->port = port;
-	return 0;
+	return hca_get(conn->donor, ibdev);
 }
 
 static int conn_connect(struct isw_conn *conn)
@@ -449,11 +454,6 @@ static int session_open(struct isw_donor *donor)
 	int ret;
 
 	ret = conn_open(donor, conn, ISW_ROLE_CONTROL, 0);
-	if (!ret) {
-		s->number = conn->welcome.session;
-		s->epoch = conn->welcome.epoch;
-		isw_ctrl_open(donor);
-	}
 	for (i = 0; !ret && i < n; i++) {
 		conn = &s->write[i];
 		ret = conn_open(donor, conn, ISW_ROLE_WRITE, i);
@@ -528,8 +528,10 @@ void isw_session_destroy(struct isw_donor *donor)
 
 static bool conn_stalled(struct isw_conn *conn, unsigned long limit)
 {
-	return atomic_read(&conn->inflight) &&
-	       time_after(jiffies, READ_ONCE(conn->since) + limit);
+	if (!atomic_read(&conn->inflight))
+		return false;
+	smp_rmb();	/* pairs with isw_conn_posting(), isw_conn_progress() */
+	return time_after(jiffies, READ_ONCE(conn->since) + limit);
 }
 
 /* A queue pair without progress for stall_ms, or a silent donor? */

@@ -28,7 +28,6 @@ struct isw_hca {
 	struct ib_cq *read_cq[ISW_MAX_QUEUES];
 	struct ib_cq *ctrl_cq;
 	unsigned int users;		/* sessions, under dev->hca_lock */
-	bool gone;			/* being removed: no further session */
 };
 
 /* One reliable connection. */
@@ -68,20 +67,26 @@ void isw_session_drain(struct isw_donor *donor);
 
 bool isw_session_stalled(struct isw_donor *donor);
 int isw_session_break(struct isw_donor *donor, u8 role, unsigned int index);
+extern struct ib_client isw_ib_client;
+
 void isw_hcas_free(struct isw_device *dev);
 void isw_hca_remove(struct isw_device *dev, struct ib_device *ibdev);
 
 /* A work request is about to be posted. */
 static inline void isw_conn_posting(struct isw_conn *conn)
 {
-	if (atomic_inc_return(&conn->inflight) == 1)
+	if (!atomic_inc_not_zero(&conn->inflight)) {
 		WRITE_ONCE(conn->since, jiffies);
+		smp_mb__before_atomic();	/* pairs with conn_stalled() */
+		atomic_inc(&conn->inflight);
+	}
 }
 
 /* One completed. */
 static inline void isw_conn_progress(struct isw_conn *conn)
 {
 	WRITE_ONCE(conn->since, jiffies);
+	smp_mb__before_atomic();		/* pairs with conn_stalled() */
 	atomic_dec(&conn->inflight);
 }
 

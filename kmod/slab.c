@@ -15,8 +15,12 @@ int isw_slabs_alloc(struct isw_device *dev)
 {
 	u32 i;
 
-	dev->slabs = vzalloc(array_size(dev->nr_slabs, sizeof(*dev->slabs)));
-	dev->words = vzalloc(array_size(isw_nr_pages(dev), sizeof(*dev->words)));
+	/* no stack dump for a size that is merely too large for this machine */
+	dev->slabs = __vmalloc(array_size(dev->nr_slabs, sizeof(*dev->slabs)),
+			       GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
+	dev->words = __vmalloc(array_size(isw_nr_pages(dev),
+					  sizeof(*dev->words)),
+			       GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
 	if (!dev->slabs || !dev->words) {
 		isw_slabs_free(dev);
 		return -ENOMEM;
@@ -34,6 +38,7 @@ int isw_slabs_alloc(struct isw_device *dev)
 
 void isw_slabs_free(struct isw_device *dev)
 {
+	INIT_LIST_HEAD(&dev->want);	/* its entries go with the slabs */
 	vfree(dev->slabs);
 	vfree(dev->words);
 	dev->slabs = NULL;

@@ -56,7 +56,7 @@ swap_on()
 }
 
 lab_up --donors 2 --client-mem 256M --donor-mem 1G \
-	--daemon-args "--slab_size=16M"
+	--daemon-args=--slab_size=16M
 
 test_queue_pair_errors_under_load_cost_no_page()
 {

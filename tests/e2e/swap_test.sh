@@ -40,7 +40,7 @@ available()
 }
 
 lab_up --donors 3 --client-mem 256M --donor-mem 512M \
-	--daemon-args "--slab_size=16M --prepare=2"
+	--daemon-args="--slab_size=16M --prepare=2"
 for node in $donors; do
 	available "$node" >"$result.$node.before"
 done
