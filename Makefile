@@ -163,7 +163,7 @@ demo: ## redis on remote memory: scripts/demo
 
 # ---- install, clean, help ------------------------------------------------
 
-install: install-programs install-modules ## programs and module; DESTDIR=, PREFIX=, KDIR=
+install: install-modules install-programs ## programs and module; DESTDIR=, PREFIX=, KDIR=
 
 install-programs: daemon tools
 	$(INSTALL) -d $(DESTDIR)$(SBINDIR)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client.h"
 #include "ctrl.h"
 #include "epoch.h"
 #include "log.h"
@@ -20,6 +21,7 @@ struct slot {
 
 struct ctrl {
 	struct ibv_mr *mr;
+	unsigned int posted;			/* receives */
 	struct slot slots[CTRL_SENDS];		/* CTRL_RECVS on: news */
 	uint8_t recv[CTRL_RECVS][ISW_MSG_MAX] __attribute__((aligned(8)));
 	uint8_t send[CTRL_SENDS][ISW_MSG_MAX] __attribute__((aligned(8)));
@@ -66,7 +68,14 @@ static int post_recv(struct session *s, unsigned int slot)
 		.num_sge = 1,
 	};
 
+	s->ctrl->posted++;
 	return -ibv_post_recv(s->conns[0].id->qp, &wr, &bad);
+}
+
+static void arm(struct session *s, struct ibv_cq *cq)
+{
+	if (ibv_req_notify_cq(cq, 0))
+		session_kill(s, "cannot watch its completions");
 }
 
 int ctrl_start(struct session *s)
@@ -112,6 +121,17 @@ void *ctrl_news(struct session *s, uint16_t type, unsigned int *slot)
 	return NULL;
 }
 
+/*
+ * Nobody needs to know at once that an answer is out: it is found when the next
+ * request wakes us, and a heartbeat costs one wake-up, not two. Unless there
+ * are so few receives left that the next request may find none, or this is the
+ * last answer.
+ */
+static bool send_is_awaited(const struct session *s)
+{
+	return s->ctrl->posted <= ISW_CTRL_CREDITS || s->client->leaving;
+}
+
 void ctrl_send(struct session *s, unsigned int slot)
 {
 	const struct isw_msg_hdr *hdr = (void *)s->ctrl->send[slot];
@@ -130,6 +150,8 @@ void ctrl_send(struct session *s, unsigned int slot)
 
 	s->ctrl->slots[slot].type = 0;
 	s->ctrl->slots[slot].sending = true;
+	if (send_is_awaited(s))
+		arm(s, s->send_cq);
 	if (ibv_post_send(s->conns[0].id->qp, &wr, &bad))
 		session_kill(s, "cannot send");
 }
@@ -171,6 +193,7 @@ static void completed(struct session *s, const struct ibv_wc *wc)
 		return;
 	}
 	if (!(wc->wr_id & WR_SEND)) {
+		s->ctrl->posted--;
 		s->heard = now_ms();
 		msg_received(s, slot, s->ctrl->recv[slot], wc->byte_len);
 		return;
@@ -182,18 +205,31 @@ static void completed(struct session *s, const struct ibv_wc *wc)
 		slot_renew(s, slot);
 }
 
-void ctrl_poll(struct session *s)
+/* Returns how many there were; the session may be dead then. */
+static int take(struct session *s, struct ibv_cq *cq)
 {
 	struct ibv_wc wc[16];
 	int i, n;
 
+	if (s->dead)
+		return 0;
+	n = ibv_poll_cq(cq, ARRAY_SIZE(wc), wc);
+	if (n < 0)
+		session_kill(s, "cannot poll its completions");
+	for (i = 0; i < n && !s->dead; i++)
+		completed(s, &wc[i]);
+	return n;
+}
+
+void ctrl_poll(struct session *s)
+{
+	if (s->dead)
+		return;
 	/* First, so that nothing can arrive between the last poll and this. */
-	if (!s->dead && ibv_req_notify_cq(s->cq, 0))
-		session_kill(s, "cannot watch its completions");
-	while (!s->dead && (n = ibv_poll_cq(s->cq, ARRAY_SIZE(wc), wc))) {
-		if (n < 0)
-			session_kill(s, "cannot poll its completions");
-		for (i = 0; i < n && !s->dead; i++)
-			completed(s, &wc[i]);
-	}
+	arm(s, s->cq);
+	if (send_is_awaited(s))
+		arm(s, s->send_cq);
+	/* Sends before receives: after an error they tell more. */
+	while (take(s, s->send_cq) || take(s, s->cq))
+		;
 }

@@ -28,7 +28,7 @@ static int conn_create_qp(struct conn *conn)
 	bool control = conn->role == ISW_ROLE_CONTROL;
 	struct ibv_qp_init_attr attr = {
 		.qp_type = IBV_QPT_RC,
-		.send_cq = s->cq,
+		.send_cq = s->send_cq,
 		.recv_cq = s->cq,
 		.cap = {
 			/* Data queue pairs serve the client's WRITE and READ. */
@@ -121,15 +121,29 @@ static int conn_open(struct conn *conn, struct session *s,
 
 /* ---- life --------------------------------------------------------------- */
 
+static struct ibv_cq *create_cq(struct session *s, int entries)
+{
+	return ibv_create_cq(s->device->verbs, entries, s, s->device->channel,
+			     0);
+}
+
+static void destroy_cq(struct ibv_cq *cq)
+{
+	int error = cq ? ibv_destroy_cq(cq) : 0;
+
+	if (error)
+		log_error("completion queue not destroyed: %s",
+			  strerror(error));
+}
+
 static void session_free(struct session *s)
 {
 	unsigned int i;
 
 	for (i = 0; i < SESSION_CONNS; i++)
 		conn_close(&s->conns[i]);
-	if (s->cq && ibv_destroy_cq(s->cq))
-		log_error("completion queue not destroyed: %s",
-			  strerror(errno));
+	destroy_cq(s->cq);
+	destroy_cq(s->send_cq);
 	ctrl_destroy(s->ctrl);
 	domain_put(s->domain);
 	free(s);
@@ -154,9 +168,9 @@ static struct session *session_create(struct client *client,
 	s->domain = domain_create(s->device);
 	if (!s->domain)
 		goto err_free;
-	s->cq = ibv_create_cq(s->device->verbs, CTRL_SENDS + CTRL_RECVS, s,
-			      s->device->channel, 0);
-	if (!s->cq)
+	s->cq = create_cq(s, CTRL_RECVS);
+	s->send_cq = create_cq(s, CTRL_SENDS);
+	if (!s->cq || !s->send_cq)
 		goto err_free;
 	s->ctrl = ctrl_create(s);
 	if (!s->ctrl)

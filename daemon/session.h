@@ -40,7 +40,8 @@ struct session {
 	uint64_t heard;			/* when the client last said something */
 	struct device *device;
 	struct domain *domain;
-	struct ibv_cq *cq;		/* of all queue pairs */
+	struct ibv_cq *cq;		/* receives; data queue pairs: nothing */
+	struct ibv_cq *send_cq;		/* seldom armed, see ctrl_send() */
 	struct ctrl *ctrl;
 	struct conn conns[SESSION_CONNS];
 	struct session *next_dead;

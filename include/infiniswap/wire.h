@@ -102,9 +102,9 @@ _Static_assert(sizeof(struct isw_cm_rej) == 16, "CM reject");
 
 /*
  * A request carries a @seq that its answer repeats; answers are numbered
- * request + 1 except ERROR. News (no answer expected) have @seq 0. The donor
- * answers requests of one client in the order in which they arrived, except
- * GRANT, which may be overtaken.
+ * request + 1 except ERROR. News (no answer expected) have @seq 0. Requests of
+ * one client take effect in the order in which they arrive; the answers to
+ * those that need work on memory (GRANT, RELEASE, LIST, BYE) may be overtaken.
  */
 enum isw_msg_type {
 	ISW_MSG_ERROR		= 1,	/* either: the request @seq was refused */

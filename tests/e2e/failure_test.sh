@@ -21,22 +21,21 @@ field()
 	sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" "$result"
 }
 
-# load_start ARGUMENT… - pageverify in the background of the client
+# load_start ARGUMENT… - pageverify in the client, in the background
 load_start()
 {
-	lab_run client "setsid pageverify $* >/tmp/load.out 2>&1 </dev/null; echo \$? >/tmp/load.rc" &
+	lab exec client --timeout 300 -- pageverify "$@" >"$result" 2>&1 &
 	load=$!
 	wait_for 60 lab_counter_above client pages_in_remote 500
 }
 
-# load_end SECONDS - wait for it; its line of results, its status
+# load_end - wait for it; what it said is in $result, its status in $load_rc
 load_end()
 {
-	wait_for "$1" lab_run client test -s /tmp/load.rc ||
-		fail "pageverify did not end"
-	wait "$load" || true
-	lab_run client cat /tmp/load.out | tee "$result"
-	load_rc=$(lab_run client "cat /tmp/load.rc; rm -f /tmp/load.rc")
+	load_rc=0
+	wait "$load" || load_rc=$?
+	cat "$result"
+	[ -n "$(field bad)" ] || fail "pageverify did not finish: status $load_rc"
 }
 
 # break_queue_pair KIND - force donor1's into the error state; wait for resume
@@ -61,11 +60,11 @@ lab_up --donors 2 --client-mem 256M --donor-mem 1G \
 test_queue_pair_errors_under_load_cost_no_page()
 {
 	swap_on
-	load_start -p 2 -m 180 -R 20 -w 30 -t 40 -s $RANDOM
+	load_start -p 2 -m 130 -R 20 -w 30 -t 25 -s $RANDOM
 	for kind in read write control write read; do
 		break_queue_pair $kind
 	done
-	load_end 120
+	load_end
 	[ "$load_rc" = 0 ] || fail "pageverify: $load_rc"
 	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
 	[ "$(field sigbus)" = 0 ] || fail "$(field sigbus) SIGBUS"
@@ -78,10 +77,10 @@ test_queue_pair_errors_under_load_cost_no_page()
 test_daemon_restarted_its_pages_fail_the_rest_is_right()
 {
 	swap_on
-	load_start -p 1 -m 300 -R 20 -w 30 -t 30 -e -s $RANDOM
+	load_start -p 1 -m 260 -R 20 -w 30 -t 20 -e -s $RANDOM
 	lab_run donor2 "kill -9 \$(pidof infiniswapd)"
 	lab_run donor2 daemon-up --slab_size=16M
-	load_end 120
+	load_end
 	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
 	wait_for 60 lab_counter_is client donors/donor2/state live
 	lab swap off
@@ -90,10 +89,10 @@ test_daemon_restarted_its_pages_fail_the_rest_is_right()
 test_donor_killed_for_good_gives_eio_and_no_hang()
 {
 	swap_on
-	load_start -p 1 -m 300 -R 20 -w 30 -t 40 -e -s $RANDOM
+	load_start -p 1 -m 260 -R 20 -w 30 -t 25 -e -s $RANDOM
 	[ "$(lab_counter client donors/donor2/slabs)" -gt 0 ]
 	lab kill donor2
-	load_end 120
+	load_end
 	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
 	[ "$(field eio)" -gt 0 ] || fail "no page was lost with the donor"
 	[ "$(lab_counter client read_errors)" -gt 0 ]
@@ -113,7 +112,7 @@ test_donor_that_came_back_is_used_again()
 	wait_for 60 lab_run donor2 pidof infiniswapd
 	swap_on
 	wait_for 30 lab_counter_is client donors/donor2/state live
-	lab exec client --timeout 200 -- pageverify -p 1 -m 300 -S 1 -s $RANDOM | tee "$result"
+	lab exec client --timeout 200 -- pageverify -p 1 -m 260 -S 1 -R 0 -t 20 -s $RANDOM | tee "$result"
 	[ "$(field bad)" = 0 ]
 	[ "$(lab_counter client donors/donor2/slabs)" -gt 0 ]
 	lab swap off

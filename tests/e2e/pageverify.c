@@ -451,8 +451,10 @@ static void watch(const struct options *options, struct shared *shared,
 
 	while ((alive = reap(alive, shared, report))) {
 		usleep(100000);
-		if (!report->filled_ns && shared->filled == options->procs)
+		if (!report->filled_ns && shared->filled == options->procs) {
 			report->filled_ns = now_ns();
+			fprintf(stderr, "pageverify: filled\n");
+		}
 		if (!report->passed_ns && shared->passed == options->procs)
 			report->passed_ns = now_ns();
 		if (report->filled_ns && limit_reached(options, report))

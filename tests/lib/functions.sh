@@ -74,16 +74,20 @@ wait_for()
 
 # ---- the lab ----------------------------------------------------------------
 
+# A lab of the script's own: neither a person's nor another test's is in its way.
+export LAB_NAME=${LAB_NAME:-test$$}
+
 lab()
 {
 	"$ISW_TOP/scripts/lab" "$@"
 }
 
-# lab_up ARGUMENT… - `lab up`, and `lab down` when the script ends
+# lab_up ARGUMENT… - `lab up`, and `lab down` when the script ends. Were it
+# killed, the lab would see that its owner is gone. scripts/check has built all.
 lab_up()
 {
 	cleanup_add lab down
-	lab up "$@"
+	lab up --owner $$ ${ISW_BUILT:+--no-build} "$@"
 }
 
 # lab_run NODE COMMAND… - in NODE's shell, one string or a command with words

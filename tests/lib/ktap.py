@@ -46,6 +46,7 @@ class Suite:
         plan = PLAN.match(line)
         if plan and self.planned is None:
             self.planned = int(plan[1])
+            self.last = time.monotonic()    # what came before was set-up
             if self.planned == 0:
                 self.skip(self.name, plan[2])
             return

@@ -16,13 +16,26 @@ trap 'rm -rf "$scratch"' EXIT
 mib=32		# one process maps so much for its pages, and nothing else as large
 pages=$((mib * 256))
 
-# begin [OPTION...] - start it in the background, with no writes of its own
+# until_true COMMAND... - wait for it, 10 s at most
+until_true()
+{
+	local tries=0
+
+	until "$@"; do
+		tries=$((tries + 1))
+		[ "$tries" -lt 200 ] || fail "not within 10 s: $*"
+		sleep 0.05
+	done
+}
+
+# begin [OPTION...] - start it in the background and wait until it has filled
+# its memory
 begin()
 {
-	"$pageverify" -m $mib -R 1 -S 1 -w 0 "$@" >"$scratch/out" 2>"$scratch/err" &
+	rm -f "$scratch/err"
+	"$pageverify" -m "$mib" -R 1 -S 1 -w 0 "$@" >"$scratch/out" 2>"$scratch/err" &
 	parent=$!
-	# Filled once the passes have begun.
-	sleep 1
+	until_true grep -qs filled "$scratch/err"
 	child=$(tr -d " " <"/proc/$parent/task/$parent/children")
 	base=$((16#$(memory_start)))
 }
@@ -54,13 +67,19 @@ poke()
 		seek=$((base / 4096 + $2)) status=none
 }
 
+has_changed()
+{
+	peek "$1" "$scratch/now"
+	! cmp -s "$2" "$scratch/now"
+}
+
 # ended STATUS - wait for it; its exit status must be STATUS
 ended()
 {
 	local status=0
 
-	wait $parent || status=$?
-	[ $status = "$1" ] || fail "exit status $status, not $1" "$(cat "$scratch/err")"
+	wait "$parent" || status=$?
+	[ "$status" = "$1" ] || fail "exit status $status, not $1" "$(cat "$scratch/err")"
 }
 
 seen()
@@ -116,7 +135,7 @@ test_a_stale_page_is_seen()
 	kill -STOP "$child"
 	peek 400 "$scratch/page"
 	kill -CONT "$child"
-	sleep 1		# many passes, each with a new version
+	until_true has_changed 400 "$scratch/page"
 	poke "$scratch/page" 400
 	ended 1
 	seen 'page 400 .* process 0 page 400 version'

@@ -8,13 +8,18 @@ import signal
 import subprocess
 import sys
 
+from lab import LabError, cache, state
+from lab.up import require_machine
+
 from . import CHECKOUT, Failed, table
-from .arms import ARMS
+from .arms import ARMS, DONORS
 from .progress import Clock, Progress
-from .run import Run
+from .run import CLIENT_MIB, DONOR_MIB, Run
 
 SETUP = CHECKOUT / "scripts/setup"
+LAB_NAME = "demo"   # a lab of the user's in this checkout is left alone
 LIMIT = 600         # seconds after set-up
+_CACHE_MIB = 3000   # what set-up puts into the cache the first time
 
 
 def options():
@@ -56,6 +61,15 @@ def command(*argv):
     return result.stdout.strip()
 
 
+def check_machine():
+    """Say now what would stop the demo after minutes of downloading."""
+    if state.running():
+        raise Failed(f"another demo runs in this checkout (LAB_NAME={LAB_NAME} scripts/lab down)")
+    require_machine([{"memory_mib": CLIENT_MIB}] + DONORS * [{"memory_mib": DONOR_MIB}])
+    if not (cache.directory() / "images").exists():
+        cache.require_space(_CACHE_MIB, "the first set-up")
+
+
 def set_up():
     """Packages, the guests' kernel and image, the build. Quick when it is all there."""
     print("demo: set-up: packages, guest kernel and image, build (minutes the first time)",
@@ -87,7 +101,9 @@ def succeeded(results):
 def main():
     # SIGTERM unwinds like Ctrl-C, so that the guests end with the demo.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    os.environ["LAB_NAME"] = LAB_NAME
     chosen = options()
+    check_machine()
     set_up()
     clock = Clock(chosen.limit)
     progress = Progress(clock)
@@ -110,7 +126,7 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except Failed as failure:
+    except (Failed, LabError) as failure:
         print(f"demo: {failure}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
