@@ -21,8 +21,10 @@ static struct configfs_subsystem isw_subsys;
 const char *isw_redundancy_name(enum isw_redundancy r)
 {
 	switch (r) {
-	case ISW_REDUNDANCY_NONE:	return "none";
-	case ISW_REDUNDANCY_UNSET:	break;
+	case ISW_REDUNDANCY_NONE:
+		return "none";
+	case ISW_REDUNDANCY_UNSET:
+		break;
 	}
 	return "unset";
 }

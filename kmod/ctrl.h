@@ -26,7 +26,7 @@ struct isw_ctrl_buf {
 };
 
 struct isw_ctrl {
-	spinlock_t lock;
+	spinlock_t lock;		/* send buffers, calls, up */
 	void *memory;			/* of all buffers */
 	struct isw_ctrl_buf recv[ISW_CTRL_RECVS];
 	struct isw_ctrl_buf send[ISW_CTRL_CREDITS];

@@ -21,7 +21,7 @@
 #include "stats.h"
 
 #define ISW_MAX_SEGMENTS	16
-#define ISW_MAX_REQUEST		(1u << 20)	/* bytes */
+#define ISW_MAX_REQUEST		SZ_1M
 #define ISW_READY_MAX		16
 #define ISW_TICK		msecs_to_jiffies(50)
 
@@ -65,12 +65,12 @@ struct isw_device {
 	atomic_t drainers;
 
 	/* requests to drive again */
-	spinlock_t redrive_lock;
+	spinlock_t redrive_lock;	/* redrive */
 	struct list_head redrive;
 	struct work_struct redrive_work;
 
 	/* slabs that wait for a mapping (or for DMA addresses) */
-	spinlock_t want_lock;
+	spinlock_t want_lock;		/* want, and every slab's */
 	struct list_head want;
 
 	struct delayed_work tick_work;	/* stalls, heartbeats, deadlines */
@@ -85,16 +85,16 @@ struct isw_device {
 	struct isw_draw *draw;		/* scratch of the placement */
 	unsigned long redraw_at;	/* jiffies: when a spare is exchanged */
 
-	spinlock_t active_lock;
+	spinlock_t active_lock;		/* changes of active */
 	struct isw_donor **active;	/* [max_sessions], donors with a session */
 
-	struct mutex hca_lock;
+	struct mutex hca_lock;		/* hcas, their users, max_sge */
 	struct list_head hcas;
 	unsigned int max_sge;		/* the least of all HCAs' limits */
 	bool sge_fixed;			/* the disk was added with it */
 	u8 client_id[ISW_CLIENT_ID_LEN];
 
-	struct mutex power_lock;
+	struct mutex power_lock;	/* powered, fixed settings, donors come and go */
 	bool powered;
 	bool closing;			/* disk->open_mutex: no more opens */
 	struct list_head node;		/* isw_devices, while powered */

@@ -48,8 +48,10 @@ static void io_name(struct isw_io *io, struct isw_mapping *m)
 
 static void io_unname(struct isw_io *io)
 {
+	/* after the page words say what the legs hold: isw_slabs_drain() looks */
 	smp_store_release(&io->mapping, NULL);
-	smp_mb();	/* pairs with the barrier in mapping_drain() */
+	/* pairs with the barrier in isw_slabs_drain() */
+	smp_mb();
 	if (unlikely(atomic_read(&io->dev->drainers)))
 		wake_up(&io->dev->drain_wait);
 }
@@ -449,10 +451,9 @@ void isw_io_leg_done(struct isw_leg_wr *lw, bool ok)
 {
 	struct isw_io *io = lw->io;
 
-	if (likely(ok)) {
+	if (likely(ok))
 		atomic_or(BIT(lw - io->leg), &io->acked);
-	} else {
+	else
 		io->tries++;
-	}
 	io_put(io);
 }

@@ -315,7 +315,8 @@ static int conn_create_qp(struct isw_conn *conn)
 	};
 
 	if (conn->role == ISW_ROLE_CONTROL) {
-		attr.send_cq = attr.recv_cq = hca->ctrl_cq;
+		attr.send_cq = hca->ctrl_cq;
+		attr.recv_cq = hca->ctrl_cq;
 		attr.cap.max_send_wr = ISW_CTRL_CREDITS + 2;
 		attr.cap.max_recv_wr = ISW_CTRL_RECVS + 2;
 		attr.cap.max_send_sge = 1;

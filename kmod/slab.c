@@ -52,6 +52,7 @@ static bool stale_mapping_in_use(struct isw_device *dev)
 	unsigned int i;
 
 	for (i = 0; i < dev->nr_ios; i++) {
+		/* pairs with io_unname(): what it set in the words is seen */
 		m = smp_load_acquire(&dev->ios[i]->mapping);
 		if (m && rcu_access_pointer(m->slab->mapping) != m)
 			return true;
@@ -69,7 +70,8 @@ void isw_slabs_drain(struct isw_device *dev)
 {
 	synchronize_rcu();
 	atomic_inc(&dev->drainers);
-	smp_mb__after_atomic();	/* pairs with the barrier in io_unname() */
+	/* pairs with the barrier in io_unname() */
+	smp_mb__after_atomic();
 	wait_event(dev->drain_wait, !stale_mapping_in_use(dev));
 	atomic_dec(&dev->drainers);
 }
@@ -134,6 +136,7 @@ void isw_slab_kick(struct isw_device *dev, struct isw_slab *slab)
 	LIST_HEAD(ios);
 
 	spin_lock_irqsave(&slab->lock, flags);
+	/* pairs with isw_slab_kicks(): the reason to wait changed before */
 	smp_store_release(&slab->kicks, slab->kicks + 1);
 	list_splice_init(&slab->parked, &ios);
 	spin_unlock_irqrestore(&slab->lock, flags);

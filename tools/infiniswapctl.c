@@ -57,6 +57,7 @@ int main(int argc, char **argv)
 {
 	const struct command *command;
 
+	setlinebuf(stderr);	/* a message is one write */
 	if (argc < 2) {
 		usage(stderr);
 		return CTL_USAGE;

@@ -58,11 +58,11 @@ test_100000_page_ins_without_a_wrong_page()
 		daemon_cost "$node" >"$result.$node.cost"
 	done
 	lab exec client --timeout 400 -- pageverify -p 2 -m 200 -S 1 -R 1 \
-		-w 30 -i $page_ins -s $RANDOM | tee "$result"
+		-w 30 -i "$page_ins" -s "$RANDOM" | tee "$result"
 	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
 	[ "$(field sigbus)" = 0 ] || fail "$(field sigbus) SIGBUS"
-	[ "$(field pswpin)" -ge $page_ins ] || fail "$(field pswpin) page-ins"
-	[ "$(lab_counter client pages_in_remote)" -ge $page_ins ] ||
+	[ "$(field pswpin)" -ge "$page_ins" ] || fail "$(field pswpin) page-ins"
+	[ "$(lab_counter client pages_in_remote)" -ge "$page_ins" ] ||
 		fail "only $(lab_counter client pages_in_remote) pages came from donors"
 	[ "$(lab_counter client read_errors)" = 0 ]
 	[ "$(lab_counter client write_errors)" = 0 ]
@@ -114,8 +114,8 @@ test_busy_device_cannot_be_powered_off_or_removed()
 	local config=/sys/kernel/config/infiniswap/infiniswap0
 
 	! lab_run client "echo 0 >$config/power" || fail "powered off"
-	! lab_run client rmdir $config/donors/donor1 || fail "donor removed"
-	! lab_run client rmdir $config || fail "device removed"
+	! lab_run client rmdir "$config/donors/donor1" || fail "donor removed"
+	! lab_run client rmdir "$config" || fail "device removed"
 	! lab_run client rmmod infiniswap || fail "module removed"
 	[ "$(lab_counter client state)" = up ]
 }
