@@ -179,6 +179,7 @@ static void grant_made(struct grant *g)
 		  g->index, g->generation, r->length >> 20);
 	msg_granted(g->client, g->ticket, g);
 	g->ticket.session = 0;
+	pool_fill();
 }
 
 static void grant_renewed(struct grant *g)

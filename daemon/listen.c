@@ -205,10 +205,11 @@ static void event_copy(const struct rdma_cm_event *from, struct cm_event *to)
 	to->id = from->id;
 	to->status = from->status;
 	to->conn = from->param.conn;
-	if (!to->conn.private_data)
+	if (to->conn.private_data)
+		memcpy(to->private_data, to->conn.private_data,
+		       to->conn.private_data_len);
+	else
 		to->conn.private_data_len = 0;
-	memcpy(to->private_data, to->conn.private_data,
-	       to->conn.private_data_len);
 }
 
 static void channel_ready(struct source *src)
@@ -259,6 +260,18 @@ static int listener_create(struct sockaddr *sa, bool only_v6,
 	return ret;
 }
 
+static const char *hint(int error)
+{
+	switch (error) {
+	case ENODEV:
+		return " (no RDMA device has this address)";
+	case EADDRINUSE:
+	case EADDRNOTAVAIL:
+		return " (is another infiniswapd running?)";
+	}
+	return "";
+}
+
 static int listen_all(void)
 {
 	struct sockaddr_in v4 = {
@@ -275,8 +288,8 @@ static int listen_all(void)
 	ret4 = listener_create((struct sockaddr *)&v4, false, &listeners[0]);
 	ret6 = listener_create((struct sockaddr *)&v6, true, &listeners[1]);
 	if (ret4)
-		log_error("cannot listen on 0.0.0.0 port %" PRIu64 ": %s",
-			  opt->port, strerror(-ret4));
+		log_error("cannot listen on port %" PRIu64 ": %s%s", opt->port,
+			  strerror(-ret4), hint(-ret4));
 	else if (ret6)
 		log_debug("no IPv6: %s", strerror(-ret6));
 	return ret4;
@@ -299,8 +312,7 @@ static int listen_one(void)
 	freeaddrinfo(ai);
 	if (ret)
 		log_error("cannot listen on %s port %s: %s%s", opt->bind, port,
-			  strerror(-ret), ret == -ENODEV ?
-			  " (no RDMA device has this address)" : "");
+			  strerror(-ret), hint(-ret));
 	return ret;
 }
 

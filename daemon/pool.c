@@ -128,12 +128,12 @@ static unsigned int count_wanted(void)
 	return n;
 }
 
-static void pool_fill(void)
+void pool_fill(void)
 {
 	struct region *r;
 
 	/* A quarter more than headroom, or it would go back and forth. */
-	while (count_wanted() < opt->prepare &&
+	while (!closed && count_wanted() < opt->prepare &&
 	       grant_bytes() + ready_bytes + fill_bytes + wanted <= opt->memory &&
 	       host_can_spare(wanted, opt->headroom + opt->headroom / 4)) {
 		r = region_create(wanted);

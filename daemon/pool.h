@@ -13,7 +13,9 @@ void pool_init(void);
 struct region *pool_take(uint64_t length);
 /* Whether the host can spare @length bytes more; makes room if not. */
 bool pool_room(uint64_t length);
-/* Once in a while: refill, or give back what the host or nobody wants. */
+/* Prepare what is missing, if the host can spare it. */
+void pool_fill(void);
+/* Once in a while: fill, or give back what the host or nobody wants. */
 void pool_tick(void);
 void pool_exit(void);
 

@@ -221,7 +221,7 @@ static int wait_first_grant(struct isw_device *dev)
 	if (READ_ONCE(dev->nr_ready))
 		return 0;
 	if (ret < 0)
-		return ret;
+		return -EINTR;
 	if (all_failed(dev)) {
 		isw_err(dev, "power: no donor can be reached\n");
 		return -ENOTCONN;

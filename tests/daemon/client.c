@@ -53,7 +53,8 @@ static int next_event(struct client *c, int timeout_ms,
 	if (event->event != RDMA_CM_EVENT_ESTABLISHED &&
 	    event->event != RDMA_CM_EVENT_REJECTED)
 		*len = 0;
-	memcpy(data, event->param.conn.private_data, *len);
+	if (*len)
+		memcpy(data, event->param.conn.private_data, *len);
 	rdma_ack_cm_event(event);
 	return 0;
 }

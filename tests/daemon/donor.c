@@ -25,10 +25,12 @@ static void sleep_ms(int ms)
 
 static void spawn(char *const *argv)
 {
+	static unsigned int number;
 	int fd;
 
-	snprintf(donor.log, sizeof(donor.log), "/tmp/daemon_test.%d.log",
-		 getpid());
+	donor_log_forget();
+	snprintf(donor.log, sizeof(donor.log), "/tmp/daemon_test.%d.%u.log",
+		 getpid(), number++);
 	fd = open(donor.log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0) {
 		perror(donor.log);
@@ -84,6 +86,26 @@ int donor_run(const char *arg, ...)
 	va_end(ap);
 	spawn(argv);
 	return donor_wait(READY_MS);
+}
+
+int donor_run_beside(const char *arg, ...)
+{
+	char *argv[ARGS_MAX] = { (char *)donor.program };
+	struct donor first = donor;
+	va_list ap;
+	int status;
+
+	*donor.log = '\0';
+	va_start(ap, arg);
+	add_args(argv, 1, arg, ap);
+	va_end(ap);
+	spawn(argv);
+	status = donor_wait(READY_MS);
+	if (status == -1)
+		donor_stop();
+	donor_log_forget();
+	donor = first;
+	return status;
 }
 
 void donor_signal(int sig)
@@ -183,6 +205,13 @@ void donor_log_show(void)
 }
 
 /* ---- what it holds ------------------------------------------------------ */
+
+void donor_log_forget(void)
+{
+	if (*donor.log)
+		unlink(donor.log);
+	*donor.log = '\0';
+}
 
 long donor_rss_kib(void)
 {

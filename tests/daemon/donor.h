@@ -24,6 +24,8 @@ extern struct donor donor;
 bool donor_start(const char *arg, ...);
 /* Run it with exactly these arguments to its end; the exit status. */
 int donor_run(const char *arg, ...) __attribute__((sentinel));
+/* The same while the one that was started runs on. */
+int donor_run_beside(const char *arg, ...) __attribute__((sentinel));
 void donor_signal(int sig);
 /* Exit status, -1 if it does not end in time, or 128 + signal. */
 int donor_wait(int timeout_ms);
@@ -34,6 +36,7 @@ bool donor_alive(void);
 bool donor_log_has(const char *text);
 bool donor_log_wait(const char *text, int timeout_ms);
 void donor_log_show(void);
+void donor_log_forget(void);
 
 long donor_rss_kib(void);
 int donor_fds(void);

@@ -85,7 +85,6 @@ static void clean_up(void)
 static void run_test(const struct test *test)
 {
 	*reason = '\0';
-	*donor.log = '\0';
 	skipped = false;
 	donor_may_be_gone = false;
 	if (!setjmp(test_end))
@@ -100,6 +99,7 @@ static void run_test(const struct test *test)
 	}
 	if (verbose || (*reason && !skipped))
 		donor_log_show();
+	donor_log_forget();
 }
 
 /* ---- helpers ------------------------------------------------------------ */
@@ -328,7 +328,5 @@ int main(int argc, char **argv)
 	ktap_plan(count_tests(only));
 	for (i = 0; i < ARRAY_SIZE(lists); i++)
 		run_list(lists[i], only);
-	if (*donor.log)
-		unlink(donor.log);
 	return ktap_finish();
 }

@@ -379,6 +379,16 @@ static void test_address_of_no_device(void)
 	REQUIRE(donor_log_has("cannot listen on 192.0.2.1"), "not said why");
 }
 
+static void test_taken_port(void)
+{
+	char port[16];
+
+	REQUIRE(donor_start(NULL), "no start");
+	snprintf(port, sizeof(port), "%u", donor.port);
+	REQUIRE_EQ(donor_run_beside("--port", port, NULL), 1);
+	REQUIRE_EQ(client_ping(test_connected()), 0);
+}
+
 static void test_bound_to_address(void)
 {
 	char bind[64];
@@ -414,6 +424,7 @@ static const struct test tests[] = {
 	{ "session: SIGUSR1 logs the state", test_state_table },
 	{ "session: an address without a device is an error",
 	  test_address_of_no_device },
+	{ "session: a port that is taken is an error", test_taken_port },
 	{ "session: bound to one address", test_bound_to_address },
 };
 

@@ -7,7 +7,7 @@ import selectors
 import subprocess
 import time
 
-from . import CHECKOUT, Failed, Hung
+from . import CHECKOUT, Failed, Hung, OutOfTime
 
 LAB = CHECKOUT / "scripts/lab"
 SILENCE = 20        # seconds without a sign of life: hung
@@ -17,6 +17,14 @@ _STEP = 90          # for a command that has work to do
 
 def _text(data):
     return data.decode(errors="replace").strip()
+
+
+def _name(arguments):
+    """What a call of scripts/lab is called in messages: the node and its command, or the verb."""
+    if "--" in arguments:
+        split = arguments.index("--")
+        return f"{arguments[split - 1]}: {' '.join(arguments[split + 1:])[:60]}"
+    return f"lab {arguments[0]}"
 
 
 class Background:
@@ -52,7 +60,14 @@ class Guests:
                            timeout=60, check=False)
 
     def up(self, *options):
-        self.lab("up", "--no-build", "--owner", str(os.getpid()), *options, timeout=_BOOT)
+        """Boot. Once more if that fails: on a busy machine a guest may be too slow."""
+        argv = ("up", "--no-build", "--owner", str(os.getpid()), *options)
+        try:
+            self.lab(*argv, timeout=_BOOT)
+        except (Hung, OutOfTime):
+            raise
+        except Failed:
+            self.lab(*argv, timeout=_BOOT)
 
     def lab(self, *arguments, timeout=_STEP):
         """A verb of scripts/lab; returns what it printed."""
@@ -63,9 +78,9 @@ class Guests:
                                     capture_output=True, timeout=timeout, check=False)
         except subprocess.TimeoutExpired:
             self._clock.check()
-            raise Hung(f"lab {' '.join(arguments[:3])}: no end after {timeout:.0f} s")
+            raise Hung(f"{_name(arguments)}: no end after {timeout:.0f} s")
         if result.returncode:
-            raise Failed(f"lab {' '.join(arguments[:3])}: {_text(result.stderr + result.stdout)}"
+            raise Failed(f"{_name(arguments)}: {_text(result.stderr + result.stdout)}"
                          f" (status {result.returncode})")
         return _text(result.stdout)
 
