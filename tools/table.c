@@ -21,7 +21,7 @@ static void usage(const char *text, const struct column *columns)
 {
 	printf("Usage: infiniswapctl %s\n\n"
 	       "Options:\n"
-	       "  -J, --json             print JSON\n"
+	       "  -J, --json             print JSON, sizes in bytes\n"
 	       "  -o, --output COLUMNS   print these columns (comma-separated)\n"
 	       "  -b, --bytes            print sizes in bytes\n"
 	       "  -n, --noheadings       do not print headings\n"
@@ -50,6 +50,7 @@ int table_options(int argc, char **argv, const char *text,
 		switch (opt) {
 		case 'J':
 			format->json = true;
+			format->bytes = true;	/* numbers, for programs */
 			break;
 		case 'o':
 			format->columns = optarg;

@@ -262,7 +262,7 @@ test_list_json()
 {
 	create_one
 	status_write
-	ctl 0 list --json --bytes
+	ctl 0 list --json	# sizes are numbers without --bytes
 	equal "$(json '["devices"][0]["name"]')" infiniswap0
 	equal "$(json '["devices"][0]["size"] + 1')" 1073741825
 	equal "$(json '["devices"][0]["mapped"] + 1')" 4
