@@ -10,7 +10,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lib/functions.sh
-. "$here/../lib/functions.sh"
+. "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
 
 loss_timeout=5
 result=$(mktemp)

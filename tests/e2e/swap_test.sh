@@ -10,7 +10,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lib/functions.sh
-. "$here/../lib/functions.sh"
+. "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
 
 donors="donor1 donor2 donor3"
 page_ins=100000
