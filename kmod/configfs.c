@@ -13,6 +13,7 @@
 #include "configfs.h"
 #include "device.h"
 #include "donor.h"
+#include "grant.h"
 #include "map.h"
 #include "sysfs.h"
 
@@ -53,6 +54,17 @@ static int refuse(struct isw_device *dev, const char *attr, const char *page,
 
 	isw_err(dev, "%s: %s: %s\n", attr,
 		plain(page, count, value, sizeof(value)), why);
+	return error;
+}
+
+static int refuse_donor(struct isw_donor *donor, const char *attr,
+			const char *page, size_t count, const char *why,
+			int error)
+{
+	char value[VALUE_MAX];
+
+	isw_donor_err(donor, "%s: %s: %s\n", attr,
+		      plain(page, count, value, sizeof(value)), why);
 	return error;
 }
 
@@ -206,6 +218,7 @@ NUMBER_ATTR(spares, 0, 32, true);
 NUMBER_ATTR(ready_grants, 1, ISW_READY_MAX, true);
 NUMBER_ATTR(stall_ms, 400, 600000, true);
 NUMBER_ATTR(donor_loss_timeout, 0, 86400, true);
+NUMBER_ATTR(slab_idle_timeout, 0, 86400, true);
 
 /* ---- power -------------------------------------------------------------- */
 
@@ -310,6 +323,7 @@ static struct configfs_attribute *device_attrs[] = {
 	&isw_dev_attr_ready_grants,
 	&isw_dev_attr_stall_ms,
 	&isw_dev_attr_donor_loss_timeout,
+	&isw_dev_attr_slab_idle_timeout,
 	&isw_dev_attr_power,
 	NULL
 };
@@ -330,6 +344,30 @@ static const struct config_item_type device_type = {
 };
 
 /* ---- a donor ------------------------------------------------------------ */
+
+/*
+ * No address: the donor takes no part and can be removed. While powered that
+ * is possible only once it holds nothing of ours.
+ */
+static int donor_clear_address(struct isw_donor *donor, const char *page,
+			       size_t count)
+{
+	struct isw_device *dev = donor->dev;
+
+	if (!dev->powered) {
+		donor->addr.ss_family = 0;
+		return 0;
+	}
+	if (!donor->addr.ss_family)
+		return 0;
+	if (!donor->drain || READ_ONCE(donor->state) != ISW_DONOR_IDLE)
+		return refuse_donor(donor, "address", page, count,
+				    "not drained: set drain and wait for state drained",
+				    -EBUSY);
+	isw_device_forget_donor(dev, donor);
+	configfs_undepend_item(&donor->item);
+	return 0;
+}
 
 /* The address can be set while powered if it was not before: a live addition. */
 static int donor_set_address(struct isw_donor *donor, const char *text)
@@ -373,16 +411,18 @@ static ssize_t isw_donor_address_store(struct config_item *item,
 	char text[VALUE_MAX];
 	int ret;
 
+	plain(page, count, text, sizeof(text));
 	mutex_lock(&dev->power_lock);
-	if (dev->powered && donor->addr.ss_family) {
-		ret = refuse(dev, "address", page, count, "device is powered",
-			     -EBUSY);
+	if (!text[0]) {
+		ret = donor_clear_address(donor, page, count);
+	} else if (dev->powered && donor->addr.ss_family) {
+		ret = refuse_donor(donor, "address", page, count,
+				   "device is powered", -EBUSY);
 	} else {
-		ret = donor_set_address(donor, plain(page, count, text,
-						     sizeof(text)));
+		ret = donor_set_address(donor, text);
 		if (ret == -EINVAL)
-			refuse(dev, "address", page, count,
-			       "not an IPv4 or IPv6 address", ret);
+			refuse_donor(donor, "address", page, count,
+				     "not an IPv4 or IPv6 address", ret);
 	}
 	mutex_unlock(&dev->power_lock);
 	return ret ?: count;
@@ -404,11 +444,11 @@ static ssize_t isw_donor_port_store(struct config_item *item, const char *page,
 
 	mutex_lock(&dev->power_lock);
 	if (dev->powered && donor->addr.ss_family) {
-		ret = refuse(dev, "port", page, count, "device is powered",
-			     -EBUSY);
+		ret = refuse_donor(donor, "port", page, count,
+				   "device is powered", -EBUSY);
 	} else if (kstrtou16(page, 10, &port) || !port) {
-		ret = refuse(dev, "port", page, count,
-			     "not a number from 1 to 65535", -EINVAL);
+		ret = refuse_donor(donor, "port", page, count,
+				   "not a number from 1 to 65535", -EINVAL);
 	} else {
 		donor->port = port;
 		/* sin_port and sin6_port are at the same place */
@@ -421,9 +461,35 @@ static ssize_t isw_donor_port_store(struct config_item *item, const char *page,
 }
 CONFIGFS_ATTR(isw_donor_, port);
 
+static ssize_t isw_donor_drain_show(struct config_item *item, char *page)
+{
+	return sysfs_emit(page, "%d\n", READ_ONCE(to_donor(item)->drain));
+}
+
+static ssize_t isw_donor_drain_store(struct config_item *item, const char *page,
+				     size_t count)
+{
+	struct isw_donor *donor = to_donor(item);
+	struct isw_device *dev = donor->dev;
+	int ret = 0;
+	bool drain;
+
+	mutex_lock(&dev->power_lock);
+	if (kstrtobool(page, &drain))
+		ret = refuse_donor(donor, "drain", page, count, "not 0 or 1",
+				   -EINVAL);
+	else
+		WRITE_ONCE(donor->drain, drain);
+	isw_map_kick(dev);
+	mutex_unlock(&dev->power_lock);
+	return ret ?: count;
+}
+CONFIGFS_ATTR(isw_donor_, drain);
+
 static struct configfs_attribute *donor_attrs[] = {
 	&isw_donor_attr_address,
 	&isw_donor_attr_port,
+	&isw_donor_attr_drain,
 	NULL
 };
 

@@ -308,16 +308,21 @@ void isw_ctrl_ping(struct isw_donor *donor)
 		      next_seq(&donor->session.ctrl));
 }
 
+struct isw_msg_release isw_release_msg(struct isw_grant_id id)
+{
+	return (struct isw_msg_release) {
+		.id.index = cpu_to_le32(id.index),
+		.id.generation = cpu_to_le32(id.generation),
+	};
+}
+
 /*
  * Give a grant back. Should the message get lost with its session, the
  * comparison of grants at the next one finds the grant.
  */
 void isw_ctrl_release(struct isw_donor *donor, struct isw_grant_id id)
 {
-	struct isw_msg_release w = {
-		.id.index = cpu_to_le32(id.index),
-		.id.generation = cpu_to_le32(id.generation),
-	};
+	struct isw_msg_release w = isw_release_msg(id);
 
 	isw_ctrl_post(donor, &w.hdr, ISW_MSG_RELEASE,
 		      next_seq(&donor->session.ctrl));

@@ -89,6 +89,7 @@ static int parse_role(const char *word)
 	return -EINVAL;
 }
 
+/* With a reference: it may be removed meanwhile. */
 static struct isw_donor *donor_find(struct isw_device *dev, const char *name)
 {
 	struct isw_donor *donor, *found = NULL;
@@ -97,8 +98,10 @@ static struct isw_donor *donor_find(struct isw_device *dev, const char *name)
 	list_for_each_entry(donor, &dev->donors, node)
 		if (donor->addr.ss_family && !strcmp(donor->name, name))
 			found = donor;
+	if (found)
+		config_item_get(&found->item);
 	mutex_unlock(&dev->lock);
-	return found;	/* with an address it stays while powered */
+	return found;
 }
 
 /* "DONOR read|write|control [INDEX]" */
@@ -125,6 +128,7 @@ static ssize_t qp_error_write(struct file *file, const char __user *user,
 	if (!donor)
 		return -ENOENT;
 	ret = isw_session_break(donor, role, index);
+	config_item_put(&donor->item);
 	return ret ?: count;
 }
 

@@ -9,6 +9,7 @@
 #include "debugfs.h"
 #include "device.h"
 #include "donor.h"
+#include "grant.h"
 #include "io.h"
 #include "map.h"
 #include "queue.h"
@@ -79,6 +80,7 @@ struct isw_device *isw_device_create(const char *name)
 		.ready_grants = 2,
 		.stall_ms = 5000,
 		.donor_loss_timeout = 30,
+		.slab_idle_timeout = 5,
 	};
 	dev->stopping = true;
 	init_waitqueue_head(&dev->drain_wait);
@@ -91,6 +93,7 @@ struct isw_device *isw_device_create(const char *name)
 	mutex_init(&dev->power_lock);
 	INIT_LIST_HEAD(&dev->redrive);
 	INIT_LIST_HEAD(&dev->want);
+	INIT_LIST_HEAD(&dev->serving);
 	INIT_LIST_HEAD(&dev->donors);
 	INIT_LIST_HEAD(&dev->hcas);
 	INIT_WORK(&dev->redrive_work, redrive_work);
@@ -121,9 +124,9 @@ static int config_check(struct isw_device *dev)
 		return -EINVAL;
 	}
 	list_for_each_entry(donor, &dev->donors, node)
-		if (donor->addr.ss_family)
+		if (donor->addr.ss_family && !donor->drain)
 			return 0;
-	isw_err(dev, "power: no donor has an address\n");
+	isw_err(dev, "power: no donor has an address, or all are to be drained\n");
 	return -EDESTADDRREQ;
 }
 
@@ -167,6 +170,7 @@ static void works_start(struct isw_device *dev)
 	list_for_each_entry(donor, &dev->donors, node)
 		isw_donor_reset(donor);
 	dev->redraw_at = jiffies;
+	dev->idle_next = 0;
 	WRITE_ONCE(dev->stopping, false);
 	queue_delayed_work(isw_io_wq, &dev->tick_work, ISW_TICK);
 	queue_delayed_work(isw_map_wq, &dev->map_work, 0);
@@ -330,4 +334,61 @@ void isw_devices_remove_hca(struct ib_device *ibdev)
 	list_for_each_entry(dev, &isw_devices, node)
 		isw_hca_remove(dev, ibdev);
 	mutex_unlock(&isw_devices_lock);
+}
+
+/* 0, or -EBUSY with the reason in the log: see pm.c. */
+static int device_check_sleep(struct isw_device *dev, bool hibernation)
+{
+	const char *what = hibernation ? "hibernation" : "suspend";
+	int ret = 0;
+	u32 slabs;
+
+	/* who holds it may be waiting for isw_devices_lock */
+	if (!mutex_trylock(&dev->power_lock)) {
+		isw_err(dev, "%s refused: the device is being powered on or off\n",
+			what);
+		return -EBUSY;
+	}
+	slabs = dev->powered ? isw_slabs_mapped(dev) : 0;
+	if (slabs) {
+		isw_err(dev, "%s refused: donors hold %u slabs and would not keep them\n",
+			what, slabs);
+		ret = -EBUSY;
+	} else if (hibernation && dev->powered && disk_openers(dev->disk)) {
+		isw_err(dev, "hibernation refused: the device is open\n");
+		ret = -EBUSY;
+	}
+	mutex_unlock(&dev->power_lock);
+	return ret;
+}
+
+int isw_devices_check_sleep(bool hibernation)
+{
+	struct isw_device *dev;
+	int ret = 0;
+
+	mutex_lock(&isw_devices_lock);
+	list_for_each_entry(dev, &isw_devices, node) {
+		ret = device_check_sleep(dev, hibernation);
+		if (ret)
+			break;
+	}
+	mutex_unlock(&isw_devices_lock);
+	return ret;
+}
+
+/*
+ * A drained donor, idle and without a leg, goes while the device is powered:
+ * after this nothing knows it but the list of donors.
+ */
+void isw_device_forget_donor(struct isw_device *dev, struct isw_donor *donor)
+{
+	lockdep_assert_held(&dev->power_lock);
+	mutex_lock(&dev->lock);
+	donor->addr.ss_family = 0;	/* never connected again */
+	donor->drain = false;
+	mutex_unlock(&dev->lock);
+	flush_delayed_work(&donor->work);
+	flush_delayed_work(&dev->tick_work);	/* it may have seen the donor */
+	isw_sysfs_remove_donor(donor);
 }

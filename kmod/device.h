@@ -43,6 +43,7 @@ struct isw_config {
 	unsigned int ready_grants;
 	unsigned int stall_ms;
 	unsigned int donor_loss_timeout; /* seconds */
+	unsigned int slab_idle_timeout;	/* seconds */
 };
 
 struct isw_device {
@@ -70,8 +71,9 @@ struct isw_device {
 	struct work_struct redrive_work;
 
 	/* slabs that wait for a mapping (or for DMA addresses) */
-	spinlock_t want_lock;		/* want, and every slab's */
+	spinlock_t want_lock;		/* want, serving, and every slab's */
 	struct list_head want;
+	struct list_head serving;	/* of those: map_work is at them */
 
 	struct delayed_work tick_work;	/* stalls, heartbeats, deadlines */
 	struct delayed_work map_work;	/* connections, grants, mappings */
@@ -84,6 +86,7 @@ struct isw_device {
 	wait_queue_head_t ready_wait;	/* for power-on */
 	struct isw_draw *draw;		/* scratch of the placement */
 	unsigned long redraw_at;	/* jiffies: when a spare is exchanged */
+	u32 idle_next;			/* where idle.c goes on looking */
 
 	spinlock_t active_lock;		/* changes of active */
 	struct isw_donor **active;	/* [max_sessions], donors with a session */
@@ -123,12 +126,15 @@ static inline unsigned long isw_stall_jiffies(const struct isw_device *dev)
 }
 
 struct ib_device;
+struct isw_donor;
 
 struct isw_device *isw_device_create(const char *name);
 void isw_device_free(struct isw_device *dev);
 int isw_device_power_on(struct isw_device *dev);
 int isw_device_power_off(struct isw_device *dev);
 void isw_devices_remove_hca(struct ib_device *ibdev);
+int isw_devices_check_sleep(bool hibernation);
+void isw_device_forget_donor(struct isw_device *dev, struct isw_donor *donor);
 void isw_device_redrive(struct isw_device *dev, struct list_head *ios);
 
 #define isw_err(dev, fmt, ...)	pr_err("%s: " fmt, (dev)->name, ##__VA_ARGS__)

@@ -16,6 +16,7 @@
 #include "device.h"
 #include "donor.h"
 #include "map.h"
+#include "resume.h"
 #include "session.h"
 
 #define HEARTBEAT		HZ
@@ -143,13 +144,11 @@ static int donor_try(struct isw_donor *donor)
 	WRITE_ONCE(donor->error, false);
 	WRITE_ONCE(donor->draining, false);
 	ret = isw_session_connect(donor);
-	if (!ret) {
-		ret = isw_map_await_grants(donor);
-		if (ret)
-			isw_session_destroy(donor);
-	}
 	if (ret)
 		return ret;
+	ret = isw_resume_await(donor);
+	if (ret)
+		goto err_destroy;
 
 	mutex_lock(&dev->lock);
 	if (donor->state == ISW_DONOR_RECONNECTING &&
@@ -157,17 +156,21 @@ static int donor_try(struct isw_donor *donor)
 		isw_donor_give_up(donor, "daemon was started anew");
 		ret = -ESTALE;
 	} else {
-		ret = isw_map_compare(donor);
+		ret = isw_resume_compare(donor);
 	}
 	if (!ret) {
 		donor->epoch = donor->session.epoch;
 		ret = donor_up(donor) ? 0 : -ECONNRESET;
 	}
 	if (!ret)
-		isw_map_kick_donor(donor);
+		isw_resume_kick(donor);
 	mutex_unlock(&dev->lock);
 	if (ret)
-		isw_session_destroy(donor);
+		goto err_destroy;
+	return 0;
+
+err_destroy:
+	isw_session_destroy(donor);
 	return ret;
 }
 
@@ -290,7 +293,7 @@ void isw_donor_give_up(struct isw_donor *donor, const char *why)
 	if (!donor_event(donor, ISW_DONOR_EV_GIVE_UP))
 		return;
 	isw_donor_warn(donor, "given up with %u slabs: %s\n", slabs, why);
-	isw_map_forget(donor);
+	isw_resume_forget(donor);
 	donor->retry_at = jiffies;
 	donor->failures = 0;
 	/* donor_lost() follows: what is left of a session is destroyed there */

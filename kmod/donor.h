@@ -39,6 +39,7 @@ struct isw_donor {
 	unsigned int failures;		/* attempts in a row */
 	bool broke;			/* next UP counts as reconnect */
 	bool draining;			/* wants its grants back, takes no more */
+	bool drain;			/* the operator wants to do without it */
 
 	/* under dev->lock */
 	u32 nr_slabs;			/* legs of published mappings */
@@ -58,6 +59,12 @@ static inline bool isw_donor_live(const struct isw_donor *donor)
 	return smp_load_acquire(&donor->state) == ISW_DONOR_LIVE;
 }
 
+/* No new slab goes there, and the empty ones go back. */
+static inline bool isw_donor_draining(const struct isw_donor *donor)
+{
+	return READ_ONCE(donor->draining) || READ_ONCE(donor->drain);
+}
+
 struct isw_donor *isw_donor_create(struct isw_device *dev, const char *name);
 void isw_donor_free(struct isw_donor *donor);
 
@@ -75,6 +82,8 @@ void isw_donor_reset(struct isw_donor *donor);
 
 #define isw_donor_info(d, fmt, ...) \
 	pr_info("%s: %s: " fmt, (d)->dev->name, (d)->name, ##__VA_ARGS__)
+#define isw_donor_err(d, fmt, ...) \
+	pr_err("%s: %s: " fmt, (d)->dev->name, (d)->name, ##__VA_ARGS__)
 #define isw_donor_warn(d, fmt, ...) \
 	pr_warn("%s: %s: " fmt, (d)->dev->name, (d)->name, ##__VA_ARGS__)
 

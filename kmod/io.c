@@ -305,7 +305,7 @@ static enum verdict io_write(struct isw_io *io, struct isw_batch *batch)
 		return PARK;
 	}
 	io->deadline = 0;
-	if (!legs_live(m))
+	if (m->frozen || !legs_live(m))
 		return PARK;
 	for (i = 0; i < ISW_MAX_LEGS; i++)
 		if (m->leg[i].donor && !isw_rdma_map(io, m->leg[i].donor))

@@ -8,6 +8,7 @@
 #include "debugfs.h"
 #include "compat.h"
 #include "device.h"
+#include "pm.h"
 #include "session.h"
 
 struct workqueue_struct *isw_io_wq, *isw_map_wq, *isw_conn_wq;
@@ -62,11 +63,16 @@ static int __init isw_init(void)
 	ret = ib_register_client(&isw_ib_client);
 	if (ret)
 		goto err_debugfs;
-	ret = isw_configfs_init();
+	ret = isw_pm_init();
 	if (ret)
 		goto err_client;
+	ret = isw_configfs_init();
+	if (ret)
+		goto err_pm;
 	return 0;
 
+err_pm:
+	isw_pm_exit();
 err_client:
 	ib_unregister_client(&isw_ib_client);
 err_debugfs:
@@ -80,6 +86,7 @@ err_wqs:
 static void __exit isw_exit(void)
 {
 	isw_configfs_exit();
+	isw_pm_exit();
 	ib_unregister_client(&isw_ib_client);
 	isw_debugfs_exit();
 	wqs_destroy();

@@ -38,11 +38,22 @@ int isw_slabs_alloc(struct isw_device *dev)
 
 void isw_slabs_free(struct isw_device *dev)
 {
-	INIT_LIST_HEAD(&dev->want);	/* its entries go with the slabs */
+	INIT_LIST_HEAD(&dev->want);	/* their entries go with the slabs */
+	INIT_LIST_HEAD(&dev->serving);
 	vfree(dev->slabs);
 	vfree(dev->words);
 	dev->slabs = NULL;
 	dev->words = NULL;
+}
+
+/* How many are mapped now; any context. */
+u32 isw_slabs_mapped(const struct isw_device *dev)
+{
+	u32 i, n = 0;
+
+	for (i = 0; i < dev->nr_slabs; i++)
+		n += !!rcu_access_pointer(dev->slabs[i].mapping);
+	return n;
 }
 
 /* A request still uses a mapping that is not published any more? */
@@ -76,13 +87,19 @@ void isw_slabs_drain(struct isw_device *dev)
 	atomic_dec(&dev->drainers);
 }
 
+struct isw_mapping *isw_slab_mapping(struct isw_device *dev,
+				     struct isw_slab *slab)
+{
+	return rcu_dereference_protected(slab->mapping,
+					 lockdep_is_held(&dev->lock));
+}
+
 void isw_slab_publish(struct isw_device *dev, struct isw_slab *slab,
 		      const struct isw_mapping *next)
 {
 	struct isw_mapping *old, *new = NULL;
 
-	old = rcu_dereference_protected(slab->mapping,
-					lockdep_is_held(&dev->lock));
+	old = isw_slab_mapping(dev, slab);
 	if (next) {
 		new = old == &slab->maps[0] ? &slab->maps[1] : &slab->maps[0];
 		*new = *next;
@@ -159,15 +176,8 @@ void isw_slab_want(struct isw_device *dev, struct isw_slab *slab)
 		isw_map_kick(dev);
 }
 
-/*
- * The content of these pages is not needed any more. Never waits, takes no
- * lock: called for freed swap slots under the swap code's spinlocks. A write
- * under way keeps BUSY and will find that it wrote for nobody.
- */
-void isw_pages_discard(struct isw_device *dev, u64 page, u64 count)
+static void words_discard(atomic64_t *word, u64 count)
 {
-	atomic64_t *word = dev->words + page;
-
 	for (; count; count--, word++) {
 		s64 old = atomic64_read(word);
 
@@ -177,4 +187,53 @@ void isw_pages_discard(struct isw_device *dev, u64 page, u64 count)
 		} while (!atomic64_try_cmpxchg(word, &old,
 					       isw_word_discard(old)));
 	}
+}
+
+/*
+ * The content of these pages is not needed any more. Never waits, takes no
+ * lock: called for freed swap slots under the swap code's spinlocks. A write
+ * under way keeps BUSY and will find that it wrote for nobody.
+ */
+void isw_pages_discard(struct isw_device *dev, u64 page, u64 count)
+{
+	u64 pages = isw_slab_pages(dev->slab_shift), n;
+	struct isw_slab *slab;
+
+	for (; count; page += n, count -= n) {
+		slab = &dev->slabs[page >> (dev->slab_shift - ISW_PAGE_SHIFT)];
+		n = min(count, pages - (page & (pages - 1)));
+		words_discard(dev->words + page, n);
+		/*
+		 * Pairs with the barrier in isw_slab_empty(): who clears the
+		 * hint sees the words, or it is seen cleared here.
+		 */
+		if (!READ_ONCE(slab->freed))
+			WRITE_ONCE(slab->freed, true);
+	}
+}
+
+/*
+ * Does @slab hold no page, and is none being written? What is found may be over
+ * at once; only with writes held off (frozen, drained) is it certain. The hint
+ * is cleared if only a discard can change the answer: it will set it again.
+ */
+bool isw_slab_empty(struct isw_device *dev, struct isw_slab *slab)
+{
+	u64 pages = isw_slab_pages(dev->slab_shift), i;
+	atomic64_t *words = slab_words(dev, slab);
+	u64 word;
+
+	WRITE_ONCE(slab->freed, false);
+	smp_mb();	/* pairs with isw_pages_discard() */
+	for (i = 0; i < pages; i++) {
+		word = atomic64_read(&words[i]);
+		if (word & ISW_WORD_WRITTEN)
+			return false;
+		if (word & ISW_WORD_BUSY)
+			break;
+		if (!(i % 4096))
+			cond_resched();
+	}
+	WRITE_ONCE(slab->freed, true);
+	return i == pages;
 }

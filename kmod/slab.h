@@ -31,6 +31,7 @@ struct isw_slab;
 struct isw_mapping {
 	struct isw_slab *slab;
 	u32 generation;
+	bool frozen;			/* writes wait: it may be unmapped soon */
 	struct isw_grant leg[ISW_MAX_LEGS];
 };
 
@@ -45,6 +46,8 @@ struct isw_slab {
 	u32 generation;
 	bool mark;			/* map.c, dev->lock: its leg lives on */
 	u8 dropped;			/* map.c, dev->lock: legs taken off, a bit each */
+	bool freed;			/* pages were discarded: it may be empty */
+	unsigned long empty_at;		/* idle.c, dev->lock: jiffies, 0: it is not */
 
 	spinlock_t lock;		/* parked, kicks */
 	struct list_head parked;
@@ -54,6 +57,7 @@ struct isw_slab {
 
 int isw_slabs_alloc(struct isw_device *dev);
 void isw_slabs_free(struct isw_device *dev);
+u32 isw_slabs_mapped(const struct isw_device *dev);
 
 /*
  * dev->lock held: publish a copy of @next (NULL: unmap). The old mapping is in
@@ -64,12 +68,17 @@ void isw_slab_publish(struct isw_device *dev, struct isw_slab *slab,
 void isw_slabs_drain(struct isw_device *dev);
 void isw_slab_clear_copies(struct isw_device *dev, struct isw_slab *slab,
 			   u64 copies);
+bool isw_slab_empty(struct isw_device *dev, struct isw_slab *slab);
 
 /* I/O path, any context */
 bool isw_slab_park(struct isw_slab *slab, struct isw_io *io, unsigned int kicks);
 void isw_slab_kick(struct isw_device *dev, struct isw_slab *slab);
 void isw_slab_want(struct isw_device *dev, struct isw_slab *slab);
 void isw_pages_discard(struct isw_device *dev, u64 page, u64 count);
+
+/* dev->lock held */
+struct isw_mapping *isw_slab_mapping(struct isw_device *dev,
+				     struct isw_slab *slab);
 
 static inline unsigned int isw_slab_kicks(const struct isw_slab *slab)
 {

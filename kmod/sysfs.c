@@ -94,12 +94,7 @@ static ssize_t slabs_show(void *owner, const struct isw_attr *a, char *buf)
 static ssize_t slabs_mapped_show(void *owner, const struct isw_attr *a,
 				 char *buf)
 {
-	struct isw_device *dev = owner;
-	u32 i, n = 0;
-
-	for (i = 0; i < dev->nr_slabs; i++)
-		n += !!rcu_access_pointer(dev->slabs[i].mapping);
-	return sysfs_emit(buf, "%u\n", n);
+	return sysfs_emit(buf, "%u\n", isw_slabs_mapped(owner));
 }
 
 static ssize_t counter_show(void *owner, const struct isw_attr *a, char *buf)
@@ -168,8 +163,10 @@ static ssize_t donor_state_show(void *owner, const struct isw_attr *a,
 	struct isw_donor *donor = owner;
 	u8 state = READ_ONCE(donor->state);
 
-	if (state == ISW_DONOR_LIVE && READ_ONCE(donor->draining))
+	if (state == ISW_DONOR_LIVE && isw_donor_draining(donor))
 		return sysfs_emit(buf, "draining\n");
+	if (state == ISW_DONOR_IDLE && READ_ONCE(donor->drain))
+		return sysfs_emit(buf, "drained\n");
 	return sysfs_emit(buf, "%s\n", isw_donor_state_name(state));
 }
 
@@ -271,6 +268,11 @@ int isw_sysfs_add_donor(struct isw_donor *donor)
 	return donor->kobj ? 0 : -ENOMEM;
 }
 
+void isw_sysfs_remove_donor(struct isw_donor *donor)
+{
+	kobj_remove(&donor->kobj);
+}
+
 int isw_sysfs_add(struct isw_device *dev)
 {
 	struct kobject *disk = &disk_to_dev(dev->disk)->kobj;
@@ -299,7 +301,7 @@ void isw_sysfs_remove(struct isw_device *dev)
 	struct isw_donor *donor;
 
 	list_for_each_entry(donor, &dev->donors, node)
-		kobj_remove(&donor->kobj);
+		isw_sysfs_remove_donor(donor);
 	kobj_remove(&dev->donors_kobj);
 	kobj_remove(&dev->kobj);
 }

@@ -52,6 +52,7 @@ static const char usage[] =
 	"      --ready-grants N          grants held in advance, 1 to 16 (2)\n"
 	"      --stall-ms MS             a session without progress is broken (5000)\n"
 	"      --donor-loss-timeout SEC  how long pages of a lost donor are waited for (30)\n"
+	"      --slab-idle-timeout SEC   when an empty slab goes back to its donor (5)\n"
 	"  -o, --option ATTR=VALUE       any setting by its name in configfs\n"
 	"  -h, --help                    this text\n";
 
@@ -72,6 +73,7 @@ static const struct option options[] = {
 	{ "ready-grants", required_argument, NULL, OPT_SETTING },
 	{ "stall-ms", required_argument, NULL, OPT_SETTING },
 	{ "donor-loss-timeout", required_argument, NULL, OPT_SETTING },
+	{ "slab-idle-timeout", required_argument, NULL, OPT_SETTING },
 	{ "donor", required_argument, NULL, OPT_DONOR },
 	{ "option", required_argument, NULL, 'o' },
 	{ "help", no_argument, NULL, 'h' },

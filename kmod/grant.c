@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Grants: a few are held ready, so that binding a slab to one is local; each
+ * comes from the better of two donors (paper 4.2). Which slab gets it is
+ * map.c's business.
+ *
+ * All under dev->lock. It may wait for answers of live donors, no longer than
+ * ISW_CALL_TIMEOUT each.
+ */
+#include <linux/random.h>
+
+#include "ctrl.h"
+#include "device.h"
+#include "donor.h"
+#include "grant.h"
+#include "slab.h"
+
+/* Give a grant back and wait until the donor has it. */
+void isw_grant_return(struct isw_donor *donor, struct isw_grant_id id)
+{
+	struct isw_msg_release msg = isw_release_msg(id);
+	struct isw_call call = {};
+
+	isw_call(donor, &call, &msg.hdr, ISW_MSG_RELEASE);
+}
+
+/* ---- held ready --------------------------------------------------------- */
+
+static void ready_remove(struct isw_device *dev, unsigned int i)
+{
+	dev->ready[i].donor->nr_ready--;
+	dev->nr_ready--;
+	memmove(&dev->ready[i], &dev->ready[i + 1],
+		(dev->nr_ready - i) * sizeof(dev->ready[0]));
+}
+
+/*
+ * Room for one more? What a session under repair holds gives way: it is listed
+ * again, and then returned, when the session is resumed.
+ */
+static bool ready_make_room(struct isw_device *dev)
+{
+	unsigned int i;
+
+	for (i = 0; dev->nr_ready == ISW_READY_MAX && i < dev->nr_ready; i++)
+		if (!isw_donor_live(dev->ready[i].donor))
+			ready_remove(dev, i);
+	return dev->nr_ready < ISW_READY_MAX;
+}
+
+static void ready_add(struct isw_device *dev, const struct isw_grant *grant)
+{
+	dev->ready[dev->nr_ready++] = *grant;
+	grant->donor->nr_ready++;
+	wake_up_all(&dev->ready_wait);
+}
+
+/* Donors that drain get theirs back; so do all when fewer are wanted. */
+void isw_grants_trim(struct isw_device *dev)
+{
+	unsigned int i = 0;
+
+	while (i < dev->nr_ready) {
+		struct isw_grant *g = &dev->ready[i];
+
+		if (!isw_donor_live(g->donor) ||
+		    (!isw_donor_draining(g->donor) &&
+		     i < READ_ONCE(dev->cfg.ready_grants))) {
+			i++;
+			continue;
+		}
+		isw_grant_return(g->donor, g->id);
+		ready_remove(dev, i);
+	}
+}
+
+/* The oldest grant that can be used at once. False: there is none. */
+bool isw_grant_take(struct isw_device *dev, struct isw_grant *grant)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev->nr_ready; i++) {
+		if (!isw_donor_live(dev->ready[i].donor))
+			continue;
+		*grant = dev->ready[i];
+		ready_remove(dev, i);
+		return true;
+	}
+	return false;
+}
+
+/* No slab needs @grant any more: keep it ready, or give it back. */
+void isw_grant_spare(struct isw_device *dev, const struct isw_grant *grant)
+{
+	if (dev->nr_ready < READ_ONCE(dev->cfg.ready_grants) &&
+	    !isw_donor_draining(grant->donor))
+		ready_add(dev, grant);
+	else
+		isw_grant_return(grant->donor, grant->id);
+}
+
+/* ---- placement: two choices --------------------------------------------- */
+
+/* Ask up to two donors how full they are; the index of the better, or -1. */
+static int query_two(struct isw_donor **donor, unsigned int n)
+{
+	struct isw_msg_hdr msg[2] = {};
+	struct isw_call call[2] = {};
+	int error[2] = { -ENOENT, -ENOENT };
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		isw_call_send(donor[i], &call[i], &msg[i], ISW_MSG_QUERY);
+	for (i = 0; i < n; i++)
+		error[i] = isw_call_wait(donor[i], &call[i]);
+
+	if (error[0] && error[1])
+		return -1;
+	if (error[0] || error[1])
+		return error[0] ? 1 : 0;
+	return isw_place_better(call[1].answer.status.used,
+				call[1].answer.status.total,
+				call[0].answer.status.used,
+				call[0].answer.status.total);
+}
+
+static int grant_ask(struct isw_device *dev, struct isw_donor *donor)
+{
+	struct isw_msg_grant msg = {
+		.length = cpu_to_le64(dev->cfg.slab_size),
+	};
+	struct isw_call call = {};
+	struct isw_grant grant;
+	int ret;
+
+	ret = isw_call(donor, &call, &msg.hdr, ISW_MSG_GRANT);
+
+	if (ret == -EREMOTEIO && donor->refusal != call.code)
+		isw_donor_warn(donor, "grant refused: %s\n",
+			       isw_error_name(call.code));
+	donor->refusal = ret == -EREMOTEIO ? call.code : 0;
+	if (ret)
+		return ret;
+	grant = (struct isw_grant) {
+		.donor = donor,
+		.id = call.answer.grant.id,
+		.addr = call.answer.grant.addr,
+		.rkey = call.answer.grant.rkey,
+	};
+	if (call.answer.grant.length != dev->cfg.slab_size) {
+		isw_grant_return(donor, grant.id);
+		return -EPROTO;
+	}
+	ready_add(dev, &grant);
+	return 0;
+}
+
+static void draw_init(struct isw_device *dev, struct isw_draw *d)
+{
+	unsigned int i;
+
+	d->n = 0;
+	for (i = 0; i < dev->cfg.max_sessions; i++) {
+		struct isw_donor *donor = READ_ONCE(dev->active[i]);
+
+		if (!donor || !isw_donor_live(donor) ||
+		    isw_donor_draining(donor))
+			continue;
+		d->donor[d->n] = donor;
+		d->cand[d->n] = (struct isw_candidate) {
+			.donor = d->n,
+			.has_slab = donor->nr_slabs || donor->nr_ready,
+		};
+		d->n++;
+	}
+}
+
+/*
+ * Obtain one grant (paper 4.2): draw two donors, ask both, take from the one
+ * with the lower memory use. One that refuses is out of the draw.
+ */
+int isw_grant_get(struct isw_device *dev)
+{
+	struct isw_draw *d = dev->draw;
+	struct isw_donor *two[2];
+	unsigned int drawn, i;
+	u32 out[2];
+	int best;
+
+	if (!ready_make_room(dev))
+		return -ENOSPC;
+	draw_init(dev, d);
+	while ((drawn = isw_place_draw(d->cand, d->n, get_random_u32(),
+				       get_random_u32(), out))) {
+		for (i = 0; i < drawn; i++)
+			two[i] = d->donor[out[i]];
+		best = query_two(two, drawn);
+		if (best >= 0 && !grant_ask(dev, two[best]))
+			return 0;
+		for (i = 0; i < drawn; i++)
+			if (best < 0 || i == best)
+				d->cand[out[i]].excluded = true;
+	}
+	return -EAGAIN;
+}
+
+/* ---- a new session, a lost one ------------------------------------------ */
+
+bool isw_grant_is(const struct isw_grant *g, const struct isw_donor *donor,
+		  struct isw_grant_id id)
+{
+	return g->donor == donor && g->id.index == id.index &&
+	       g->id.generation == id.generation;
+}
+
+/* The donor lists @g: if it is held ready, it has a new address and key. */
+bool isw_grant_resume(struct isw_donor *donor, const struct isw_grant_info *g)
+{
+	struct isw_device *dev = donor->dev;
+	unsigned int i;
+
+	for (i = 0; i < dev->nr_ready; i++) {
+		if (!isw_grant_is(&dev->ready[i], donor, g->id))
+			continue;
+		dev->ready[i].addr = g->addr;
+		dev->ready[i].rkey = g->rkey;
+		dev->ready[i].resumed = true;
+		return true;
+	}
+	return false;
+}
+
+/* Drop @donor's ready grants: those it did not list, or all. */
+void isw_grants_forget(struct isw_donor *donor, bool resumed_too)
+{
+	struct isw_device *dev = donor->dev;
+	unsigned int i = 0;
+
+	while (i < dev->nr_ready) {
+		struct isw_grant *g = &dev->ready[i];
+
+		if (g->donor == donor && (resumed_too || !g->resumed))
+			ready_remove(dev, i);
+		else
+			i++;
+	}
+}

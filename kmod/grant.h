@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Grants: asking donors for them, keeping some ready, giving them back.
+ * All under dev->lock, in process context.
+ */
+#ifndef _ISW_GRANT_H
+#define _ISW_GRANT_H
+
+#include <infiniswap/place.h>
+#include <infiniswap/wire.h>
+
+struct isw_device;
+struct isw_donor;
+struct isw_grant;
+
+#define ISW_MAX_SESSIONS	64
+
+/* The live donors that may be asked, and what place.h has to know of them. */
+struct isw_draw {
+	unsigned int n;
+	struct isw_donor *donor[ISW_MAX_SESSIONS];
+	struct isw_candidate cand[ISW_MAX_SESSIONS];
+};
+
+int isw_grant_get(struct isw_device *dev);
+bool isw_grant_take(struct isw_device *dev, struct isw_grant *grant);
+void isw_grant_spare(struct isw_device *dev, const struct isw_grant *grant);
+void isw_grants_trim(struct isw_device *dev);
+void isw_grant_return(struct isw_donor *donor, struct isw_grant_id id);
+
+/* a donor's ready grants when its session is new, or lost */
+bool isw_grant_is(const struct isw_grant *g, const struct isw_donor *donor,
+		  struct isw_grant_id id);
+bool isw_grant_resume(struct isw_donor *donor, const struct isw_grant_info *g);
+void isw_grants_forget(struct isw_donor *donor, bool resumed_too);
+
+#endif /* _ISW_GRANT_H */

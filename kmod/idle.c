@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Slabs that hold nothing any more go back: first to the grants that are kept
+ * ready, then to the donor. Freed swap slots and discards only leave a hint
+ * (slab->freed); finding out costs the I/O path nothing.
+ *
+ * A slab must not lose its mapping while a page is written to it. So, under
+ * dev->lock: freeze (writes park), drain, look again, and only then unmap or
+ * thaw; drain once more, for reads of pages that were discarded meanwhile.
+ */
+#include "device.h"
+#include "donor.h"
+#include "grant.h"
+#include "idle.h"
+#include "slab.h"
+
+#define SCAN_MAX	64	/* slabs looked at in one go */
+
+static bool legs_returnable(const struct isw_mapping *m, bool *drain)
+{
+	int i;
+
+	for (i = 0; i < ISW_MAX_LEGS; i++) {
+		if (!m->leg[i].donor)
+			continue;
+		if (!isw_donor_live(m->leg[i].donor))
+			return false;
+		*drain |= isw_donor_draining(m->leg[i].donor);
+	}
+	return true;
+}
+
+/* Empty for @idle jiffies, or for any time if its donor wants it back? */
+static bool slab_idle(struct isw_device *dev, struct isw_slab *slab,
+		      unsigned long idle)
+{
+	struct isw_mapping *m = isw_slab_mapping(dev, slab);
+	bool drain = false;
+
+	if (!m || !legs_returnable(m, &drain) || !isw_slab_empty(dev, slab)) {
+		slab->empty_at = 0;
+		return false;
+	}
+	if (!slab->empty_at)
+		slab->empty_at = jiffies | 1;
+	return drain || time_after_eq(jiffies, slab->empty_at + idle);
+}
+
+/* The next slabs that may go, from where the last search ended. */
+static unsigned int find_idle(struct isw_device *dev, unsigned long idle,
+			      struct isw_slab **found)
+{
+	unsigned int scanned = 0, n = 0;
+	u32 i;
+
+	for (i = 0; i < dev->nr_slabs && scanned < SCAN_MAX &&
+	     n < ISW_IDLE_BATCH; i++) {
+		struct isw_slab *slab = &dev->slabs[dev->idle_next];
+
+		dev->idle_next = (dev->idle_next + 1) % dev->nr_slabs;
+		if (!READ_ONCE(slab->freed))
+			continue;
+		scanned++;
+		if (slab_idle(dev, slab, idle))
+			found[n++] = slab;
+	}
+	return n;
+}
+
+static void slab_freeze(struct isw_device *dev, struct isw_slab *slab,
+			bool frozen)
+{
+	struct isw_mapping next = *isw_slab_mapping(dev, slab);
+
+	next.frozen = frozen;
+	isw_slab_publish(dev, slab, &next);
+}
+
+static void legs_return(struct isw_device *dev, const struct isw_mapping *m)
+{
+	int i;
+
+	for (i = 0; i < ISW_MAX_LEGS; i++) {
+		if (!m->leg[i].donor)
+			continue;
+		m->leg[i].donor->nr_slabs--;
+		isw_grant_spare(dev, &m->leg[i]);
+	}
+}
+
+/*
+ * dev->lock held. @idle: jiffies that a slab must have been empty. Returns how
+ * many slabs were given back.
+ */
+unsigned int isw_idle_give_back(struct isw_device *dev, unsigned long idle)
+{
+	struct isw_slab *slabs[ISW_IDLE_BATCH];
+	struct isw_mapping *was[ISW_IDLE_BATCH];
+	unsigned int n, i, given = 0;
+
+	lockdep_assert_held(&dev->lock);
+	n = find_idle(dev, idle, slabs);
+	if (!n)
+		return 0;
+	for (i = 0; i < n; i++)
+		slab_freeze(dev, slabs[i], true);
+	isw_slabs_drain(dev);
+
+	for (i = 0; i < n; i++) {
+		slabs[i]->empty_at = 0;
+		was[i] = NULL;
+		if (isw_slab_empty(dev, slabs[i])) {
+			was[i] = isw_slab_mapping(dev, slabs[i]);
+			isw_slab_publish(dev, slabs[i], NULL);
+		} else {
+			slab_freeze(dev, slabs[i], false);
+		}
+	}
+	isw_slabs_drain(dev);
+
+	for (i = 0; i < n; i++) {
+		/* embedded in the slab: still what it was until published anew */
+		if (was[i]) {
+			legs_return(dev, was[i]);
+			given++;
+		}
+		isw_slab_kick(dev, slabs[i]);
+	}
+	return given;
+}

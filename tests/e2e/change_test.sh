@@ -1,0 +1,251 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout=600
+#
+# What changes while a device is in use: slabs become empty, donors come and
+# go, the HCA is unplugged, the machine is to sleep, a second device and a
+# second client appear. Two donors that lend 48 MiB each, slabs of 4 MiB.
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/lib/functions.sh
+. "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
+
+config=/sys/kernel/config/infiniswap
+result=$(mktemp)
+cleanup_add rm -f "$result"
+
+# device_on [NODE [NAME [ATTR=VALUE…]]] - a device of 64 MiB over both donors
+device_on()
+{
+	local node=${1:-client} name=${2:-infiniswap0}
+	local option options=()
+
+	shift "$(($# < 2 ? $# : 2))"
+	for option; do
+		options+=(-o "$option")
+	done
+	lab_run "$node" modprobe infiniswap
+	lab_run "$node" infiniswapctl create "$name" --size 64M --slab-size 4M \
+		--redundancy none --donor donor1=10.7.0.101 \
+		--donor donor2=10.7.0.102 "${options[@]}"
+	wait_for 20 lab_counter_is "$node" "/sys/block/$name/infiniswap/donors/donor1/state" live
+	wait_for 20 lab_counter_is "$node" "/sys/block/$name/infiniswap/donors/donor2/state" live
+}
+
+# device_off [NODE [NAME]]
+device_off()
+{
+	lab_run "${1:-client}" infiniswapctl remove "${2:-infiniswap0}"
+}
+
+# fill MIB FROM [NODE [NAME]] - random data, also kept in /tmp/NAME of the node
+fill()
+{
+	local node=${3:-client} name=${4:-infiniswap0}
+
+	lab_run "$node" "[ -s /tmp/$name ] || dd if=/dev/urandom of=/tmp/$name bs=1M count=40
+		dd if=/tmp/$name of=/dev/$name bs=1M count=$1 skip=$2 seek=$2 oflag=direct" 2>&1
+}
+
+# same MIB FROM [NODE [NAME]] - does the device give back what fill() wrote?
+same()
+{
+	local node=${3:-client} name=${4:-infiniswap0}
+
+	lab_run "$node" "dd if=/dev/$name bs=1M count=$1 skip=$2 iflag=direct status=none |
+		cmp -n $(($1 << 20)) - /tmp/$name 0 $(($2 << 20))"
+}
+
+# discard MIB FROM - blkdiscard of that part
+discard()
+{
+	lab_run client blkdiscard -o "$2M" -l "$1M" /dev/infiniswap0
+}
+
+# legs - slabs on both donors together
+legs()
+{
+	echo $(($(lab_counter client donors/donor1/slabs) +
+		$(lab_counter client donors/donor2/slabs)))
+}
+
+# grants_are DONOR N - the daemon's own table says that clients hold N grants
+grants_are()
+{
+	lab_run "$1" "kill -USR1 \$(pidof infiniswapd)"
+	lab_run "$1" "grep -o 'epoch [0-9a-f]*, [0-9]* grants' /var/log/infiniswapd.log | tail -n 1" |
+		grep -q ", $2 grants"
+}
+
+lab_up --donors 2 --clients 2 --client-mem 256M --donor-mem 512M \
+	--daemon-args="--slab_size=4M --memory=48M --lease=10"
+
+test_slab_goes_back_when_it_has_been_empty_for_slab_idle_timeout()
+{
+	device_on client infiniswap0 slab_idle_timeout=2
+	fill 40 0
+	[ "$(lab_counter client slabs_mapped)" = 10 ]
+	discard 18 0		# four slabs, and half of the fifth
+	wait_for 20 lab_counter_is client slabs_mapped 6
+	[ "$(legs)" = 6 ]
+	same 22 18
+	lab_run client "dd if=/dev/infiniswap0 bs=1M count=18 iflag=direct status=none |
+		cmp -n $((18 << 20)) - /dev/zero"
+}
+
+test_slab_that_holds_a_page_stays()
+{
+	discard 1 18		# the fifth slab holds 1 MiB yet
+	wait_for 20 lab_counter_is client slabs_mapped 6
+	same 21 19
+	device_off
+}
+
+test_empty_slabs_serve_new_ones_when_no_donor_has_memory()
+{
+	# 24 slabs in all are lent, the device alone would keep them for an hour
+	device_on client infiniswap0 slab_idle_timeout=3600
+	device_on client infiniswap1 slab_idle_timeout=3600
+	lab_run client dd if=/dev/urandom of=/dev/infiniswap1 bs=1M count=40 oflag=direct status=none
+	fill 40 0
+	[ "$(lab_counter client slabs_mapped)" = 10 ]
+	discard 40 0
+	lab_run client dd if=/tmp/infiniswap0 of=/dev/infiniswap0 bs=1M seek=24 count=40 oflag=direct
+	lab_run client "dd if=/dev/infiniswap0 bs=1M skip=24 count=40 iflag=direct status=none |
+		cmp - /tmp/infiniswap0"
+	[ "$(lab_counter client write_errors)" = 0 ]
+	device_off client infiniswap1
+	device_off
+}
+
+test_two_devices_at_once_keep_their_pages_apart()
+{
+	device_on client infiniswap0
+	device_on client infiniswap1
+	fill 20 0 client infiniswap0 &
+	fill 20 0 client infiniswap1
+	wait $!
+	same 20 0 client infiniswap0
+	same 20 0 client infiniswap1
+	device_off client infiniswap0
+	same 20 0 client infiniswap1
+	device_off client infiniswap1
+}
+
+test_two_clients_on_one_donor_keep_their_pages_apart()
+{
+	device_on client
+	device_on client2
+	fill 20 0 client &
+	fill 20 0 client2
+	wait $!
+	same 20 0 client
+	same 20 0 client2
+	device_off client
+	same 20 0 client2
+	device_off client2
+}
+
+test_donor_with_pages_is_drained_and_can_not_be_removed()
+{
+	device_on
+	fill 40 0
+	[ "$(lab_counter client donors/donor1/slabs)" -gt 0 ]
+	lab_run client "echo 1 >$config/infiniswap0/donors/donor1/drain"
+	wait_for 10 lab_counter_is client donors/donor1/state draining
+	! lab_run client rmdir "$config/infiniswap0/donors/donor1" ||
+		fail "removed while it holds pages"
+	! lab_run client "echo >$config/infiniswap0/donors/donor1/address" ||
+		fail "its address was taken while it holds pages"
+	lab_run client dmesg | grep 'donor1: address: : not drained'
+	same 40 0
+}
+
+test_drained_donor_is_removed_live()
+{
+	discard 40 0
+	wait_for 20 lab_counter_is client donors/donor1/state drained
+	wait_for 20 grants_are donor1 0
+	fill 16 0		# goes to the other one
+	lab_run client "echo >$config/infiniswap0/donors/donor1/address &&
+		rmdir $config/infiniswap0/donors/donor1"
+	! lab_run client test -e /sys/block/infiniswap0/infiniswap/donors/donor1 ||
+		fail "its directory in sysfs is still there"
+	same 16 0
+}
+
+test_donor_added_live_gets_slabs()
+{
+	lab_run client "mkdir $config/infiniswap0/donors/again &&
+		echo 10.7.0.101 >$config/infiniswap0/donors/again/address"
+	wait_for 20 lab_counter_is client donors/again/state live
+	fill 24 16
+	[ "$(lab_counter client donors/again/slabs)" -gt 0 ]
+	same 40 0
+}
+
+test_no_sleep_while_donors_hold_pages()
+{
+	! lab_run client "echo freeze >/sys/power/state" || fail "suspended"
+	lab_run client dmesg | grep 'infiniswap0: suspend refused: donors hold 10 slabs'
+	! lab_run client "echo disk >/sys/power/state" || fail "hibernated"
+	lab_run client dmesg | grep 'infiniswap0: hibernation refused: donors hold 10 slabs'
+}
+
+test_an_empty_device_does_not_keep_the_machine_from_sleeping()
+{
+	discard 40 0
+	wait_for 20 lab_counter_is client slabs_mapped 0
+	# everything but the sleep itself, which takes five seconds in this mode
+	lab_run client "echo freezer >/sys/power/pm_test && echo freeze >/sys/power/state"
+	lab_run client "exec 9</dev/infiniswap0
+		! echo disk >/sys/power/state"
+	lab_run client dmesg | grep 'infiniswap0: hibernation refused: the device is open'
+	fill 40 0
+	same 40 0
+	device_off
+}
+
+test_hca_removed_and_back_under_load_costs_no_page()
+{
+	lab swap on --size 64M --slab-size 4M
+	lab exec client --timeout 100 -- sh -c "mkdir -p /sys/fs/cgroup/small
+		echo 24M >/sys/fs/cgroup/small/memory.max
+		echo \$\$ >/sys/fs/cgroup/small/cgroup.procs
+		exec pageverify -p 1 -m 48 -R 1000 -t 15 -s $RANDOM" >"$result" 2>&1 &
+	wait_for 60 lab_counter_above client pages_in_remote 500
+	for _ in 1 2; do
+		lab_run client rdma link del rxe0
+		lab_run client dmesg | grep 'session broken: HCA removed'
+		lab_run client rdma link add rxe0 type rxe netdev eth0
+		wait_for 20 lab_counter_is client donors/donor1/state live
+		wait_for 20 lab_counter_is client donors/donor2/state live
+	done
+	wait $! || fail "pageverify: $(cat "$result")"
+	cat "$result"
+	grep -q '"bad": *0' "$result"
+	[ "$(lab_counter client read_errors)" = 0 ]
+	lab swap off
+}
+
+test_hca_removed_for_good_the_device_can_be_removed()
+{
+	device_on client
+	fill 20 0
+	lab_run client rdma link del rxe0
+	device_off client
+	lab_run client rmmod infiniswap
+	lab_run client rdma link add rxe0 type rxe netdev eth0
+}
+
+test_donors_have_their_memory_back_and_logs_are_clean()
+{
+	wait_for 30 grants_are donor1 0	# the lost HCA's end with the lease
+	wait_for 30 grants_are donor2 0
+	lab_run client2 rmmod infiniswap
+	lab_logs_clean
+}
+
+ktap_main
