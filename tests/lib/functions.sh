@@ -123,6 +123,24 @@ lab_counter_above()
 	[ "$value" -gt "$3" ]
 }
 
+# lab_device_on SIZE SLAB_SIZE [OPTION…] - the client's /dev/infiniswap0 over all
+# donors that are up, for whatever use; OPTIONs are those of infiniswapctl create.
+# `lab swap off` removes it.
+lab_device_on()
+{
+	local size=$1 slab_size=$2 donor address
+	local -a with=()
+
+	shift 2
+	while read -r donor address; do
+		with+=(--donor "$donor=$address")
+	done < <(lab status | awk '/^donor.* up,/ { print $1, $2 }')
+	lab_run client infiniswapctl create infiniswap0 --size "$size" \
+		--slab-size "$slab_size" --redundancy none "${with[@]}" "$@"
+	# udev or devtmpfs, not the tool, makes the node
+	wait_for 10 lab_run client test -b /dev/infiniswap0
+}
+
 # lab_logs_clean - no BUG, WARNING, hung task… in any guest's kernel log
 lab_logs_clean()
 {

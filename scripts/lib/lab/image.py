@@ -23,7 +23,7 @@ PACKAGES = """
     procps python3-minimal sed util-linux
     ibverbs-providers ibverbs-utils libibverbs1 librdmacm1 perftest rdmacm-utils
     libinih1 libjson-c5 liburing2 libsmartcols1
-    fio nbd-client nbd-server nvme-cli redis-server redis-tools strace stress-ng
+    e2fsprogs fio nbd-client nbd-server nvme-cli redis-server redis-tools strace stress-ng
 """.split()
 
 # Needed to find and mount the root.
