@@ -143,6 +143,37 @@ test_a_program_over_its_time_is_ended_and_a_failure()
 	[ $((SECONDS - began)) -lt 10 ]
 }
 
+# suites COMMAND… - several suites, each of one command; ISW_CHECK_LIMIT applies
+suites()
+{
+	status=0
+	out=$(printf 'suite\t20\t%s\n' "$@" | /usr/bin/python3 "$lib/ktap.py") || status=$?
+}
+
+test_all_suites_together_have_a_limit_too()
+{
+	local began=$SECONDS
+
+	export ISW_CHECK_LIMIT=2
+	suites 'echo 1..1; echo ok 1 a' 'echo 1..1; sleep infinity & wait' 'echo 1..1; echo ok 1 c'
+	# a; b has no result and passed the limit; c was not run
+	counts "1 passed, 3 failed, 0 skipped" 1
+	grep -q '^#   suite: time limit of 2 s for all suites passed$' <<<"$out"
+	grep -q '^#   suite: not run: time limit of 2 s for all suites passed$' <<<"$out"
+	[ $((SECONDS - began)) -lt 10 ]
+}
+
+test_the_ten_slowest_tests_are_named_before_the_counts()
+{
+	local named
+
+	run 'echo 1..12; for i in 1 2 3 4 5 6 7 8 9 10 11; do echo ok $i fast; done; sleep 0.3; echo ok 12 slow'
+	counts "12 passed, 0 failed, 0 skipped" 0
+	named=$(sed -n '/^# Slowest tests:$/,$p' <<<"$out" | grep -E '^# +[0-9.]+ s  suite: ')
+	[ "$(wc -l <<<"$named")" = 10 ] || fail "$named"
+	head -n 1 <<<"$named" | grep -q 'suite: slow$' || fail "$named"
+}
+
 test_a_stray_process_does_not_hold_the_runner_up()
 {
 	local began=$SECONDS
