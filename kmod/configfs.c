@@ -8,6 +8,7 @@
  */
 #include <linux/ctype.h>
 #include <linux/inet.h>
+#include <net/ipv6.h>
 #include <net/net_namespace.h>
 
 #include "configfs.h"
@@ -32,28 +33,40 @@ const char *isw_redundancy_name(enum isw_redundancy r)
 
 /* ---- values ------------------------------------------------------------- */
 
-/* The value without the line end, for messages; in @buf. */
-static const char *plain(const char *page, size_t count, char *buf, size_t size)
-{
-	size_t len = min(count, size - 1);
+#define VALUE_MAX	64
 
-	while (len && isspace(page[len - 1]))
-		len--;
-	memcpy(buf, page, len);
-	buf[len] = '\0';
-	return buf;
+/* Length of the value without the line end. */
+static size_t value_len(const char *page, size_t count)
+{
+	while (count && isspace(page[count - 1]))
+		count--;
+	return count;
 }
 
-#define VALUE_MAX	64
+/* The value as a string in @buf of VALUE_MAX bytes; false: it does not fit. */
+static bool value_copy(const char *page, size_t count, char *buf)
+{
+	size_t len = value_len(page, count);
+
+	if (len >= VALUE_MAX)
+		return false;
+	memcpy(buf, page, len);
+	buf[len] = '\0';
+	return true;
+}
+
+/* For "%*pE": escaped, a value cannot pass for a line of its own. */
+static int value_width(const char *page, size_t count)
+{
+	return min_t(size_t, value_len(page, count), VALUE_MAX);
+}
 
 /* Report a refusal and return @error. */
 static int refuse(struct isw_device *dev, const char *attr, const char *page,
 		  size_t count, const char *why, int error)
 {
-	char value[VALUE_MAX];
-
-	isw_err(dev, "%s: %s: %s\n", attr,
-		plain(page, count, value, sizeof(value)), why);
+	isw_err(dev, "%s: %*pE: %s\n", attr, value_width(page, count), page,
+		why);
 	return error;
 }
 
@@ -61,23 +74,31 @@ static int refuse_donor(struct isw_donor *donor, const char *attr,
 			const char *page, size_t count, const char *why,
 			int error)
 {
-	char value[VALUE_MAX];
-
-	isw_donor_err(donor, "%s: %s: %s\n", attr,
-		      plain(page, count, value, sizeof(value)), why);
+	isw_donor_err(donor, "%s: %*pE: %s\n", attr,
+		value_width(page, count), page, why);
 	return error;
 }
 
-/* Bytes, with an optional suffix K, M, G or T. */
+/* Bytes: digits and K, M, G or T. memparse() would not notice an overflow. */
 static int parse_size(const char *page, size_t count, u64 *bytes)
 {
-	char buf[VALUE_MAX], *end;
+	static const char units[] = "kmgt";
+	char buf[VALUE_MAX], *unit;
+	unsigned int shift = 0;
+	int ret;
 
-	plain(page, count, buf, sizeof(buf));
-	if (!isdigit(buf[0]))
+	if (!value_copy(page, count, buf) || !isdigit(buf[0]))
 		return -EINVAL;
-	*bytes = memparse(buf, &end);
-	return *end ? -EINVAL : 0;
+	unit = strchr(units, tolower(buf[strlen(buf) - 1]));
+	if (unit) {
+		shift = 10 * (unit - units + 1);
+		buf[strlen(buf) - 1] = '\0';
+	}
+	ret = kstrtoull(buf, 10, bytes);
+	if (ret || *bytes > U64_MAX >> shift)
+		return -EINVAL;
+	*bytes <<= shift;
+	return 0;
 }
 
 static struct isw_device *to_device(struct config_item *item)
@@ -111,7 +132,8 @@ static ssize_t isw_dev_size_store(struct config_item *item, const char *page,
 		ret = refuse(dev, "size", page, count, "not a size", -EINVAL);
 	else if (!bytes || bytes & (ISW_PAGE_SIZE - 1) || bytes >> 48)
 		ret = refuse(dev, "size", page, count,
-			     "not a multiple of 4096 below 256 TiB", -EINVAL);
+			     "not a multiple of 4096 from 4096 to below 256T",
+			     -EINVAL);
 	else
 		dev->cfg.size = bytes;
 	mutex_unlock(&dev->power_lock);
@@ -168,7 +190,7 @@ static ssize_t isw_dev_redundancy_store(struct config_item *item,
 			     -EOPNOTSUPP);
 	else
 		ret = refuse(dev, "redundancy", page, count,
-			     "unknown: none is", -EINVAL);
+			     "not a redundancy: none is", -EINVAL);
 	mutex_unlock(&dev->power_lock);
 	return ret ?: count;
 }
@@ -299,10 +321,11 @@ static ssize_t isw_dev_power_store(struct config_item *item, const char *page,
 				   size_t count)
 {
 	struct isw_device *dev = to_device(item);
-	bool on;
 	int ret = 0;
+	u8 on;
 
-	if (kstrtobool(page, &on))
+	/* not kstrtobool(), which takes "10" and "yellow" for 1 */
+	if (kstrtou8(page, 10, &on) || on > 1)
 		return refuse(dev, "power", page, count, "not 0 or 1", -EINVAL);
 	mutex_lock(&dev->power_lock);
 	if (on != dev->powered)
@@ -369,6 +392,17 @@ static int donor_clear_address(struct isw_donor *donor, const char *page,
 	return 0;
 }
 
+/* An address that one host has: not "any", not a broadcast, not a group. */
+static bool is_host(const struct sockaddr_storage *addr)
+{
+	const struct in6_addr *v6 = &((struct sockaddr_in6 *)addr)->sin6_addr;
+	__be32 v4 = ((struct sockaddr_in *)addr)->sin_addr.s_addr;
+
+	if (addr->ss_family == AF_INET)
+		return v4 && !ipv4_is_lbcast(v4) && !ipv4_is_multicast(v4);
+	return !ipv6_addr_any(v6) && !ipv6_addr_is_multicast(v6);
+}
+
 /* The address can be set while powered if it was not before: a live addition. */
 static int donor_set_address(struct isw_donor *donor, const char *text)
 {
@@ -378,7 +412,8 @@ static int donor_set_address(struct isw_donor *donor, const char *text)
 	int ret;
 
 	snprintf(port, sizeof(port), "%u", donor->port);
-	if (inet_pton_with_scope(&init_net, AF_UNSPEC, text, port, &addr))
+	if (inet_pton_with_scope(&init_net, AF_UNSPEC, text, port, &addr) ||
+	    !is_host(&addr))
 		return -EINVAL;
 	if (dev->powered) {
 		ret = pin(&donor->item);
@@ -409,20 +444,21 @@ static ssize_t isw_donor_address_store(struct config_item *item,
 	struct isw_donor *donor = to_donor(item);
 	struct isw_device *dev = donor->dev;
 	char text[VALUE_MAX];
-	int ret;
+	int ret = -EINVAL;
 
-	plain(page, count, text, sizeof(text));
 	mutex_lock(&dev->power_lock);
-	if (!text[0]) {
+	if (!value_len(page, count)) {
 		ret = donor_clear_address(donor, page, count);
 	} else if (dev->powered && donor->addr.ss_family) {
 		ret = refuse_donor(donor, "address", page, count,
 				   "device is powered", -EBUSY);
 	} else {
-		ret = donor_set_address(donor, text);
+		if (value_copy(page, count, text))
+			ret = donor_set_address(donor, text);
 		if (ret == -EINVAL)
 			refuse_donor(donor, "address", page, count,
-				     "not an IPv4 or IPv6 address", ret);
+				     "not an IPv4 or IPv6 address of a host",
+				     ret);
 	}
 	mutex_unlock(&dev->power_lock);
 	return ret ?: count;
@@ -508,6 +544,14 @@ static const struct config_item_type donor_type = {
 	.ct_owner = THIS_MODULE,
 };
 
+/* It stands between others in lines of the log, of debugfs and of uevents. */
+static bool is_plain(const char *name)
+{
+	while (isascii(*name) && isgraph(*name))
+		name++;
+	return !*name;
+}
+
 static struct config_item *donor_make(struct config_group *group,
 				      const char *name)
 {
@@ -519,6 +563,11 @@ static struct config_item *donor_make(struct config_group *group,
 		isw_err(dev, "donors: %s: longer than %zu characters\n", name,
 			sizeof(donor->name) - 1);
 		return ERR_PTR(-ENAMETOOLONG);
+	}
+	if (!is_plain(name)) {
+		isw_err(dev, "donors: %*pE: has a space or a character that is not printable ASCII\n",
+			value_width(name, strlen(name)), name);
+		return ERR_PTR(-EINVAL);
 	}
 	donor = isw_donor_create(dev, name);
 	if (!donor)
@@ -562,12 +611,16 @@ static struct config_group *device_make(struct config_group *group,
 					const char *name)
 {
 	struct isw_device *dev;
+	char canonical[DISK_NAME_LEN];
 	unsigned int n;
-	char end;
 
-	if (sscanf(name, "infiniswap%u%c", &n, &end) != 1 || n > 31 ||
-	    !isdigit(name[10]) || (name[10] == '0' && name[11])) {
-		pr_err("%s: name is not infiniswap0 to infiniswap31\n", name);
+	if (sscanf(name, "infiniswap%u", &n) == 1 && n < 32)
+		snprintf(canonical, sizeof(canonical), "infiniswap%u", n);
+	else
+		canonical[0] = '\0';
+	if (strcmp(name, canonical)) {	/* leading zeros, an overflow, a tail */
+		pr_err("%*pE: name is not infiniswap0 to infiniswap31\n",
+		       value_width(name, strlen(name)), name);
 		return ERR_PTR(-EINVAL);
 	}
 	dev = isw_device_create(name);

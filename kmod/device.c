@@ -115,18 +115,22 @@ static int config_check(struct isw_device *dev)
 	struct isw_donor *donor;
 
 	if (cfg->redundancy == ISW_REDUNDANCY_UNSET) {
-		isw_err(dev, "power: redundancy is not set\n");
+		isw_err(dev, "power: 1: redundancy is unset\n");
 		return -EINVAL;
 	}
-	if (!cfg->size || cfg->size & (cfg->slab_size - 1)) {
-		isw_err(dev, "power: size %llu is not a multiple of slab_size %llu\n",
+	if (!cfg->size) {
+		isw_err(dev, "power: 1: size is unset\n");
+		return -EINVAL;
+	}
+	if (cfg->size & (cfg->slab_size - 1)) {
+		isw_err(dev, "power: 1: size %llu is not a multiple of slab_size %llu\n",
 			cfg->size, cfg->slab_size);
 		return -EINVAL;
 	}
 	list_for_each_entry(donor, &dev->donors, node)
 		if (donor->addr.ss_family && !donor->drain)
 			return 0;
-	isw_err(dev, "power: no donor has an address, or all are to be drained\n");
+	isw_err(dev, "power: 1: no donor has an address, or all are to be drained\n");
 	return -EDESTADDRREQ;
 }
 
@@ -157,7 +161,7 @@ static int device_alloc_memory(struct isw_device *dev)
 	if (!ret)
 		ret = isw_tags_alloc(dev);
 	if (ret) {
-		isw_err(dev, "power: no memory for %u slabs\n", dev->nr_slabs);
+		isw_err(dev, "power: 1: no memory for %u slabs\n", dev->nr_slabs);
 		device_free_memory(dev);
 	}
 	return ret;
@@ -227,10 +231,10 @@ static int wait_first_grant(struct isw_device *dev)
 	if (ret < 0)
 		return -EINTR;
 	if (all_failed(dev)) {
-		isw_err(dev, "power: no donor can be reached\n");
+		isw_err(dev, "power: 1: no donor can be reached\n");
 		return -ENOTCONN;
 	}
-	isw_err(dev, "power: no donor granted a slab of %llu bytes within %u s\n",
+	isw_err(dev, "power: 1: no donor granted a slab of %llu bytes within %u s\n",
 		dev->cfg.slab_size, FIRST_GRANT_TIMEOUT / HZ);
 	return -ENOSPC;
 }
@@ -283,7 +287,7 @@ int isw_device_power_on(struct isw_device *dev)
 	mutex_unlock(&dev->hca_lock);
 	ret = isw_disk_add(dev);
 	if (ret) {
-		isw_err(dev, "power: the disk cannot be added (%d)\n", ret);
+		isw_err(dev, "power: 1: the disk cannot be added (%d)\n", ret);
 		goto err_stop;
 	}
 	ret = isw_sysfs_add(dev);
@@ -313,7 +317,7 @@ int isw_device_power_off(struct isw_device *dev)
 	lockdep_assert_held(&dev->power_lock);
 	ret = isw_disk_close(dev);
 	if (ret) {
-		isw_err(dev, "power: the device is in use\n");
+		isw_err(dev, "power: 0: the device is in use\n");
 		return ret;
 	}
 	fail_parked(dev);

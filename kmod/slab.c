@@ -13,14 +13,15 @@
 
 int isw_slabs_alloc(struct isw_device *dev)
 {
+	/* a size too large for this machine: no OOM killer, no stack dump */
+	const gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_RETRY_MAYFAIL |
+			  __GFP_NOWARN;
 	u32 i;
 
-	/* no stack dump for a size that is merely too large for this machine */
 	dev->slabs = __vmalloc(array_size(dev->nr_slabs, sizeof(*dev->slabs)),
-			       GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
+			       gfp);
 	dev->words = __vmalloc(array_size(isw_nr_pages(dev),
-					  sizeof(*dev->words)),
-			       GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
+					  sizeof(*dev->words)), gfp);
 	if (!dev->slabs || !dev->words) {
 		isw_slabs_free(dev);
 		return -ENOMEM;
