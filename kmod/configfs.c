@@ -75,7 +75,7 @@ static int refuse_donor(struct isw_donor *donor, const char *attr,
 			int error)
 {
 	isw_donor_err(donor, "%s: %*pE: %s\n", attr,
-		value_width(page, count), page, why);
+		      value_width(page, count), page, why);
 	return error;
 }
 

@@ -10,6 +10,7 @@
 #include "device.h"
 #include "donor.h"
 #include "map.h"
+#include "trace.h"
 
 #define ISW_CTRL_MEMORY	((ISW_CTRL_RECVS + ISW_CTRL_CREDITS) * ISW_MSG_MAX)
 
@@ -110,6 +111,7 @@ static void received(struct isw_donor *donor, const void *raw, u32 len)
 	int code;
 
 	code = isw_msg_decode(raw, len, &m);
+	trace_isw_msg_recv(donor, m.type, m.seq);
 	if (!code && (m.epoch != donor->session.epoch ||
 		      m.session != donor->session.number))
 		code = ISW_ERR_MALFORMED;
@@ -275,6 +277,7 @@ bool isw_ctrl_post(struct isw_donor *donor, struct isw_msg_hdr *msg, u16 type,
 		.opcode = IB_WR_SEND,
 		.send_flags = IB_SEND_SIGNALED,
 	};
+	trace_isw_msg_send(donor, type, seq);
 	isw_conn_posting(&s->control);
 	ret = ib_post_send(s->control.id->qp, &wr, NULL);
 	if (ret) {
@@ -324,6 +327,7 @@ void isw_ctrl_release(struct isw_donor *donor, struct isw_grant_id id)
 {
 	struct isw_msg_release w = isw_release_msg(id);
 
+	trace_isw_grant_returned(donor, &id);
 	isw_ctrl_post(donor, &w.hdr, ISW_MSG_RELEASE,
 		      next_seq(&donor->session.ctrl));
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tables of slabs and sessions, and a way to put a queue pair into the error
- * state. docs/ABI/debugfs-infiniswap; no program should parse the tables.
+ * Tables of slabs, sessions, grants and requests, and a way to put a queue pair
+ * into the error state. docs/ABI/debugfs-infiniswap; no program should parse
+ * the tables. Their files go before anything that they show does: removing a
+ * file waits for its readers.
  */
 #include <linux/debugfs.h>
 #include <linux/seq_file.h>
@@ -10,6 +12,7 @@
 #include "debugfs.h"
 #include "device.h"
 #include "donor.h"
+#include "io.h"
 #include "session.h"
 
 static struct dentry *isw_debugfs_root;
@@ -30,7 +33,8 @@ static int slabs_show(struct seq_file *m, void *v)
 	u32 i, leg;
 
 	seq_puts(m, "# slab generation legs (donor:index.generation)\n");
-	mutex_lock(&dev->lock);
+	if (mutex_lock_interruptible(&dev->lock))
+		return -EINTR;
 	for (i = 0; i < dev->nr_slabs; i++) {
 		map = rcu_dereference_protected(dev->slabs[i].mapping,
 						lockdep_is_held(&dev->lock));
@@ -60,7 +64,8 @@ static int sessions_show(struct seq_file *m, void *v)
 	unsigned int i;
 
 	seq_puts(m, "# donor state session slabs ready queue:work_requests\n");
-	mutex_lock(&dev->lock);
+	if (mutex_lock_interruptible(&dev->lock))
+		return -EINTR;
 	list_for_each_entry(donor, &dev->donors, node) {
 		struct isw_session *s = &donor->session;
 
@@ -77,6 +82,104 @@ static int sessions_show(struct seq_file *m, void *v)
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(sessions);
+
+static int grants_show(struct seq_file *m, void *v)
+{
+	struct isw_device *dev = m->private;
+	unsigned int i;
+
+	seq_puts(m, "# grant (donor:index.generation) state\n");
+	if (mutex_lock_interruptible(&dev->lock))
+		return -EINTR;
+	for (i = 0; i < dev->nr_ready; i++) {
+		const struct isw_grant *g = &dev->ready[i];
+
+		seq_printf(m, "%s:%u.%u %s\n", g->donor->name, g->id.index,
+			   g->id.generation,
+			   isw_donor_live(g->donor) ? "ready" : "held");
+	}
+	mutex_unlock(&dev->lock);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(grants);
+
+/*
+ * Requests: for the hour when nothing moves, so without any lock, and with a
+ * buffer of a page however many there are. What a request waits for may change
+ * between two looks at it; all that is followed here lives until power-off.
+ */
+static void *requests_start(struct seq_file *m, loff_t *pos)
+{
+	struct isw_device *dev = m->private;
+
+	if (!*pos)
+		return SEQ_START_TOKEN;
+	return *pos <= dev->nr_ios ? dev->ios[*pos - 1] : NULL;
+}
+
+static void *requests_next(struct seq_file *m, void *v, loff_t *pos)
+{
+	++*pos;
+	return requests_start(m, pos);
+}
+
+static void requests_stop(struct seq_file *m, void *v)
+{
+}
+
+static void show_age(struct seq_file *m, const struct request *rq)
+{
+	u64 start = READ_ONCE(rq->start_time_ns), now = ktime_get_ns();
+
+	if (start)	/* 0: nobody asked the block layer for times */
+		seq_printf(m, " %llu\n",
+			   now > start ? div_u64(now - start, NSEC_PER_MSEC) : 0);
+	else
+		seq_puts(m, " -\n");
+}
+
+static int requests_show(struct seq_file *m, void *v)
+{
+	struct isw_mapping *map;
+	struct isw_slab *slab;
+	struct isw_io *io = v;
+	struct request *rq;
+	int pending;
+
+	if (v == SEQ_START_TOKEN) {
+		seq_puts(m, "# queue tag direction page count slab state waits_for|work_requests generation age_ms\n");
+		return 0;
+	}
+	rq = blk_mq_rq_from_pdu(io);
+	slab = READ_ONCE(io->slab);	/* NULL: has not been more than a discard */
+	if (blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT || !slab)
+		return 0;
+	seq_printf(m, "%u %d %s %llu %u %u", io->hwq, rq->tag,
+		   io->write ? "write" : "read", io->page, io->count,
+		   slab->index);
+	pending = atomic_read(&io->pending);
+	if (pending > 0)
+		seq_printf(m, " posted %d", pending);
+	else if (READ_ONCE(io->wait))
+		seq_printf(m, " parked %s", isw_wait_name(READ_ONCE(io->wait)));
+	else
+		seq_puts(m, " driven -");
+	map = READ_ONCE(io->mapping);
+	if (map)
+		seq_printf(m, " %u", READ_ONCE(map->generation));
+	else
+		seq_puts(m, " -");
+	show_age(m, rq);
+	return 0;
+}
+
+static const struct seq_operations requests_sops = {
+	.start	= requests_start,
+	.next	= requests_next,
+	.stop	= requests_stop,
+	.show	= requests_show,
+};
+DEFINE_SEQ_ATTRIBUTE(requests);
 
 static int parse_role(const char *word)
 {
@@ -145,6 +248,9 @@ void isw_debugfs_add(struct isw_device *dev)
 	debugfs_create_file("slabs", 0400, dev->debugfs, dev, &slabs_fops);
 	debugfs_create_file("sessions", 0400, dev->debugfs, dev,
 			    &sessions_fops);
+	debugfs_create_file("grants", 0400, dev->debugfs, dev, &grants_fops);
+	debugfs_create_file("requests", 0400, dev->debugfs, dev,
+			    &requests_fops);
 	debugfs_create_file("qp_error", 0200, dev->debugfs, dev,
 			    &qp_error_fops);
 }

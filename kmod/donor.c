@@ -18,6 +18,7 @@
 #include "map.h"
 #include "resume.h"
 #include "session.h"
+#include "trace.h"
 
 #define HEARTBEAT		HZ
 #define RETRY_MIN		msecs_to_jiffies(100)
@@ -27,13 +28,14 @@
 static bool donor_event_locked(struct isw_donor *donor,
 			       enum isw_donor_event event)
 {
-	u8 next = isw_donor_next(donor->state, event);
+	u8 from = donor->state, next = isw_donor_next(from, event);
 
 	lockdep_assert_held(&donor->lock);
 	if (next == ISW_FSM_REFUSED)
 		return false;
 	/* pairs with isw_donor_live(): what LIVE promises was done before */
 	smp_store_release(&donor->state, next);
+	trace_isw_donor_state(donor, from, event, next);
 	return true;
 }
 
@@ -67,8 +69,10 @@ void isw_donor_error(struct isw_donor *donor, const char *why)
 	}
 	spin_unlock_irqrestore(&donor->lock, flags);
 	isw_ctrl_abort(donor);	/* nobody should wait for answers now */
-	if (broke)
+	if (broke) {
+		trace_isw_session_broken(donor, why);
 		isw_donor_warn(donor, "session broken: %s\n", why);
+	}
 }
 
 static void donor_fail_work(struct work_struct *work)
@@ -204,6 +208,7 @@ static void donor_reconnecting(struct isw_donor *donor)
 	isw_session_destroy(donor);
 	ret = donor_try(donor);
 	if (!ret) {
+		trace_isw_session_resumed(donor);
 		isw_donor_info(donor, "session resumed after %u ms\n",
 			       jiffies_to_msecs(jiffies - donor->broken_at));
 	} else if (READ_ONCE(donor->state) == ISW_DONOR_RECONNECTING) {

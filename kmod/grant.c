@@ -14,6 +14,7 @@
 #include "donor.h"
 #include "grant.h"
 #include "slab.h"
+#include "trace.h"
 
 /* Give a grant back and wait until the donor has it. */
 void isw_grant_return(struct isw_donor *donor, struct isw_grant_id id)
@@ -21,6 +22,7 @@ void isw_grant_return(struct isw_donor *donor, struct isw_grant_id id)
 	struct isw_msg_release msg = isw_release_msg(id);
 	struct isw_call call = {};
 
+	trace_isw_grant_returned(donor, &id);
 	isw_call(donor, &call, &msg.hdr, ISW_MSG_RELEASE);
 }
 
@@ -151,6 +153,7 @@ static int grant_ask(struct isw_device *dev, struct isw_donor *donor)
 		isw_grant_return(donor, grant.id);
 		return -EPROTO;
 	}
+	trace_isw_grant_obtained(donor, &grant.id);
 	ready_add(dev, &grant);
 	return 0;
 }

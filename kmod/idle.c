@@ -13,6 +13,7 @@
 #include "grant.h"
 #include "idle.h"
 #include "slab.h"
+#include "trace.h"
 
 #define SCAN_MAX	64	/* slabs looked at in one go */
 
@@ -76,13 +77,14 @@ static void slab_freeze(struct isw_device *dev, struct isw_slab *slab,
 	isw_slab_publish(dev, slab, &next);
 }
 
-static void legs_return(struct isw_device *dev, const struct isw_mapping *m)
+static void legs_return(struct isw_device *dev, struct isw_mapping *m)
 {
 	int i;
 
 	for (i = 0; i < ISW_MAX_LEGS; i++) {
 		if (!m->leg[i].donor)
 			continue;
+		trace_isw_slab_unmap(m->slab, i, &m->leg[i]);
 		m->leg[i].donor->nr_slabs--;
 		isw_grant_spare(dev, &m->leg[i]);
 	}

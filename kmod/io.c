@@ -71,6 +71,12 @@ static void io_end(struct isw_io *io)
 		blk_mq_end_request(rq, io->status);
 }
 
+static enum verdict park(struct isw_io *io, enum isw_wait wait)
+{
+	WRITE_ONCE(io->wait, wait);
+	return PARK;
+}
+
 /* ---- where a page is ---------------------------------------------------- */
 
 enum source {
@@ -157,7 +163,7 @@ static enum verdict read_leg(struct isw_io *io, struct isw_mapping *m, int leg,
 			     struct isw_batch *batch)
 {
 	if (!isw_rdma_map(io, m->leg[leg].donor))
-		return PARK;
+		return park(io, ISW_WAIT_DMA);
 	io_name(io, m);
 	atomic_set(&io->acked, 0);
 	atomic_set(&io->pending, 1);
@@ -184,10 +190,10 @@ static enum verdict io_read(struct isw_io *io, struct isw_batch *batch)
 		case FROM_LEG:
 			return read_leg(io, m, leg, batch);
 		case FROM_HELD:
-			return PARK;
+			return park(io, ISW_WAIT_SESSION);
 		case FROM_WRITER:
 			if (page_set_parked(word))
-				return PARK;
+				return park(io, ISW_WAIT_WRITER);
 			break;
 		case FROM_NOWHERE:
 			io->status = BLK_STS_IOERR;
@@ -291,7 +297,7 @@ static enum verdict io_write(struct isw_io *io, struct isw_batch *batch)
 	int i;
 
 	if (!io->claimed && !write_claim(io))
-		return PARK;
+		return park(io, ISW_WAIT_WRITER);
 
 	m = rcu_dereference(io->slab->mapping);
 	if (!m) {
@@ -302,14 +308,16 @@ static enum verdict io_write(struct isw_io *io, struct isw_batch *batch)
 			return DONE;
 		}
 		isw_slab_want(io->dev, io->slab);
-		return PARK;
+		return park(io, ISW_WAIT_MAPPING);
 	}
 	io->deadline = 0;
-	if (m->frozen || !legs_live(m))
-		return PARK;
+	if (m->frozen)
+		return park(io, ISW_WAIT_THAW);
+	if (!legs_live(m))
+		return park(io, ISW_WAIT_SESSION);
 	for (i = 0; i < ISW_MAX_LEGS; i++)
 		if (m->leg[i].donor && !isw_rdma_map(io, m->leg[i].donor))
-			return PARK;
+			return park(io, ISW_WAIT_DMA);
 	if (!io->begun)
 		write_begin(io);
 
@@ -335,6 +343,7 @@ void isw_io_drive(struct isw_io *io, struct isw_batch *batch)
 		unsigned int kicks = isw_slab_kicks(io->slab);
 		enum verdict v;
 
+		WRITE_ONCE(io->wait, ISW_WAIT_NOTHING);
 		v = io->write ? io_write(io, batch) : io_read(io, batch);
 		if (v == PARK && READ_ONCE(io->dev->dying)) {
 			if (io->claimed)

@@ -23,6 +23,16 @@ struct isw_leg_wr {
 	struct ib_sge sge[ISW_MAX_SEGMENTS];
 };
 
+/* What a parked request waits for; design.md tells who kicks it then. */
+enum isw_wait {
+	ISW_WAIT_NOTHING,
+	ISW_WAIT_MAPPING,		/* the slab has none yet */
+	ISW_WAIT_THAW,			/* the slab may be unmapped soon */
+	ISW_WAIT_SESSION,		/* of a leg: it is being resumed */
+	ISW_WAIT_WRITER,		/* another write owns a page */
+	ISW_WAIT_DMA,			/* no DMA addresses to be had */
+};
+
 struct isw_io {
 	struct isw_device *dev;		/* these three never change */
 	unsigned int hwq;		/* index among the queues of its direction */
@@ -31,6 +41,7 @@ struct isw_io {
 	bool claimed;			/* write: owns BUSY on all its pages */
 	bool begun;			/* write: older copies are void */
 	u8 tries;			/* work requests that failed so far */
+	u8 wait;			/* enum isw_wait: why it was parked */
 	blk_status_t status;
 	struct isw_slab *slab;
 	u64 page;			/* first page, of the device */
@@ -52,6 +63,21 @@ struct isw_io {
 };
 
 struct isw_batch;
+
+/* As in the trace events. */
+static inline const char *isw_wait_name(u8 wait)
+{
+	static const char * const names[] = {
+		[ISW_WAIT_NOTHING]	= "nothing",
+		[ISW_WAIT_MAPPING]	= "mapping",
+		[ISW_WAIT_THAW]		= "thaw",
+		[ISW_WAIT_SESSION]	= "session",
+		[ISW_WAIT_WRITER]	= "writer",
+		[ISW_WAIT_DMA]		= "dma",
+	};
+
+	return wait < ARRAY_SIZE(names) ? names[wait] : "?";
+}
 
 void isw_io_start(struct isw_io *io, struct isw_batch *batch);
 void isw_io_drive(struct isw_io *io, struct isw_batch *batch);

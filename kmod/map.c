@@ -15,6 +15,7 @@
 #include "idle.h"
 #include "map.h"
 #include "slab.h"
+#include "trace.h"
 
 #define MAP_PERIOD	HZ
 #define REDRAW_PERIOD	(30 * HZ)
@@ -68,6 +69,7 @@ static bool slab_bind(struct isw_device *dev, struct isw_slab *slab)
 	m.leg[0].donor->nr_slabs++;
 	slab->freed = true;	/* until a write succeeds there is nothing in it */
 	isw_slab_publish(dev, slab, &m);
+	trace_isw_slab_bind(slab, 0, &m.leg[0]);
 	return true;
 }
 

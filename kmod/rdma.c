@@ -8,6 +8,7 @@
 #include "io.h"
 #include "rdma.h"
 #include "session.h"
+#include "trace.h"
 
 /*
  * Make the request's pages known to the HCA that serves @donor. False: no DMA
@@ -84,6 +85,7 @@ static void rdma_done(struct ib_cq *cq, struct ib_wc *wc)
 		else
 			isw_donor_error(donor, "queue pair in error");
 	}
+	trace_isw_leg_done(lw, wc->status);
 	isw_io_leg_done(lw, ok);
 }
 
@@ -141,8 +143,10 @@ void isw_batch_post(struct isw_batch *batch)
 
 	if (!batch->first)
 		return;
-	for (wr = batch->first; wr; wr = wr->next)
+	for (wr = batch->first; wr; wr = wr->next) {
 		isw_conn_posting(conn);
+		trace_isw_leg_post(leg_wr(wr));
+	}
 
 	local_bh_disable();
 	ret = ib_post_send(conn->id->qp, batch->first, &bad);
@@ -156,6 +160,7 @@ void isw_batch_post(struct isw_batch *batch)
 		next = wr->next;
 		isw_conn_progress(conn);
 		isw_stat_inc(conn->donor->stats, errors);
+		trace_isw_leg_done(leg_wr(wr), IB_WC_GENERAL_ERR);
 		isw_io_leg_done(leg_wr(wr), false);
 	}
 }

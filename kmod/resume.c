@@ -10,6 +10,7 @@
 #include "grant.h"
 #include "resume.h"
 #include "slab.h"
+#include "trace.h"
 
 #define AWAIT_GRANTS	(30 * HZ)
 
@@ -56,6 +57,7 @@ static void drop_unmarked(struct isw_donor *donor)
 		if (leg < 0 || slab->mark)
 			continue;
 		next = *isw_slab_mapping(dev, slab);
+		trace_isw_slab_unmap(slab, leg, &next.leg[leg]);
 		next.leg[leg] = (struct isw_grant) {};
 		slab->dropped = BIT(leg);
 		dropped |= BIT(leg);

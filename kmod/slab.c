@@ -10,6 +10,7 @@
 #include "io.h"
 #include "map.h"
 #include "slab.h"
+#include "trace.h"
 
 int isw_slabs_alloc(struct isw_device *dev)
 {
@@ -80,12 +81,15 @@ static bool stale_mapping_in_use(struct isw_device *dev)
  */
 void isw_slabs_drain(struct isw_device *dev)
 {
+	ktime_t start = ktime_get();
+
 	synchronize_rcu();
 	atomic_inc(&dev->drainers);
 	/* pairs with the barrier in io_unname() */
 	smp_mb__after_atomic();
 	wait_event(dev->drain_wait, !stale_mapping_in_use(dev));
 	atomic_dec(&dev->drainers);
+	trace_isw_slabs_drain(dev, start);
 }
 
 struct isw_mapping *isw_slab_mapping(struct isw_device *dev,
@@ -108,6 +112,7 @@ void isw_slab_publish(struct isw_device *dev, struct isw_slab *slab,
 		new->generation = ++slab->generation;
 	}
 	rcu_assign_pointer(slab->mapping, new);
+	trace_isw_slab_publish(dev, slab, new);
 }
 
 static atomic64_t *slab_words(struct isw_device *dev, struct isw_slab *slab)
@@ -141,8 +146,10 @@ bool isw_slab_park(struct isw_slab *slab, struct isw_io *io, unsigned int kicks)
 
 	spin_lock_irqsave(&slab->lock, flags);
 	parked = slab->kicks == kicks;
-	if (parked)
+	if (parked) {
+		trace_isw_io_park(io);	/* here: a kick may end it soon */
 		list_add_tail(&io->node, &slab->parked);
+	}
 	spin_unlock_irqrestore(&slab->lock, flags);
 	return parked;
 }
@@ -158,6 +165,7 @@ void isw_slab_kick(struct isw_device *dev, struct isw_slab *slab)
 	smp_store_release(&slab->kicks, slab->kicks + 1);
 	list_splice_init(&slab->parked, &ios);
 	spin_unlock_irqrestore(&slab->lock, flags);
+	trace_isw_slab_kick(dev, slab, &ios);
 	if (!list_empty(&ios))
 		isw_device_redrive(dev, &ios);
 }
