@@ -339,6 +339,7 @@ static int conn_check_device(struct isw_conn *conn)
 	struct isw_session *s = &conn->donor->session;
 	struct ib_device *ibdev = conn->id->device;
 	u32 port = conn->id->port_num;
+	int ret;
 
 	if (conn->role != ISW_ROLE_CONTROL) {
 		conn->why = "another port than the control connection's";
@@ -348,9 +349,11 @@ static int conn_check_device(struct isw_conn *conn)
 		conn->why = "transport not supported: neither InfiniBand nor RoCE";
 		return -EPROTONOSUPPORT;
 	}
-	conn->why = "HCA not usable";
 	s->port = port;
-	return hca_get(conn->donor, ibdev);
+	ret = hca_get(conn->donor, ibdev);
+	conn->why = ret == -ENODEV ? "the HCA is being removed" :
+				     "HCA not usable";
+	return ret;
 }
 
 static int conn_connect(struct isw_conn *conn)

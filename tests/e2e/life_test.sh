@@ -122,6 +122,40 @@ test_donor_has_its_memory_back()
 		fail "MemAvailable shrank"
 }
 
+# What ends a command half-way: the tool takes back what it did. The module
+# goes while RDMA devices come and go.
+test_interrupted_at_any_moment_nothing_is_left()
+{
+	lab exec client --timeout 120 -- sh -c '
+		modprobe infiniswap
+		for i in $(seq 0 14); do
+			timeout -s INT 0.$((i % 3))$((i / 2)) infiniswapctl create --size 64M \
+				--slab-size 4M --redundancy none --donor donor1=10.7.0.101 \
+				--donor absent=10.7.0.99 || echo "$i: $?"
+			if [ -e /sys/block/infiniswap0 ]; then
+				infiniswapctl remove infiniswap0 || exit 1
+			fi
+			[ -z "$(ls /sys/kernel/config/infiniswap)" ] || exit 1
+		done
+		rmmod infiniswap'
+	wait_for 30 grants_are 0
+}
+
+test_module_unloads_while_rdma_devices_come_and_go()
+{
+	lab exec client --timeout 60 -- sh -c '
+		for i in 1 2 3 4 5; do
+			modprobe infiniswap
+			rdma link del rxe0 &
+			rmmod infiniswap || exit 1
+			wait
+			modprobe infiniswap &
+			rdma link add rxe0 type rxe netdev eth0
+			wait
+			rmmod infiniswap || exit 1
+		done'
+}
+
 test_kernel_logs_are_clean()
 {
 	lab_logs_clean
