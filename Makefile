@@ -45,9 +45,16 @@ find-kdir = kdir='$(KDIR)'; \
 # What `uname -r` says where this tree's modules load; kernel.release may say less.
 release = $$(sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' "$$kdir/include/generated/utsrelease.h")
 
+# Modules of several kernels stand side by side: kbuild writes beside its sources,
+# so each kernel has a directory of links to them. Links to what is gone go too.
+link-sources = dir=build/modules/$(release) && mkdir -p $$dir/kmod && \
+	ln -sfn $(CURDIR)/Kbuild $(CURDIR)/include $$dir && \
+	ln -sf $(CURDIR)/kmod/*.[ch] $(CURDIR)/kmod/*.sh $$dir/kmod && \
+	find -L $$dir -type l -delete
+
 # A kernel built with BTF wants pahole for each module; modules run without.
 # kbuild would stop, so leave BTF out where pahole is missing.
-kbuild = $(MAKE) --no-print-directory -C "$$kdir" M='$(CURDIR)' \
+kbuild = $(MAKE) --no-print-directory -C "$$kdir" M="$(CURDIR)/$$dir" \
 	$(if $(shell command -v pahole),,CONFIG_DEBUG_INFO_BTF_MODULES=)
 
 no-kdir = { echo "make: no kernel headers. Get them with one of"; \
@@ -56,9 +63,9 @@ no-kdir = { echo "make: no kernel headers. Get them with one of"; \
 	echo "or name a tree: make modules KDIR=/path/to/linux"; } >&2
 
 modules: ## the module alone; KDIR=DIR names another kernel's build tree
-	@$(find-kdir); \
+	+@$(find-kdir); \
 	if [ -z "$$kdir" ]; then $(no-kdir); exit 1; fi; \
-	echo "infiniswap.ko for $(release) ($$kdir)"; \
+	$(link-sources) && echo "$$dir/infiniswap.ko ($$kdir)" && \
 	$(kbuild) modules
 
 # For `all`: userspace is worth having on a machine that has no kernel headers.
@@ -174,15 +181,12 @@ install-modules:
 	@kdir='$(or $(KDIR),$(wildcard $(running)))'; \
 	if [ -z "$$kdir" ]; then $(no-kdir); exit 1; fi; \
 	$(MAKE) --no-print-directory modules KDIR="$$kdir" && \
+	dir=build/modules/$(release) && \
 	$(kbuild) $(if $(DESTDIR),INSTALL_MOD_PATH='$(DESTDIR)') modules_install && \
 	$(if $(DESTDIR),: depmod is for the machine that gets the files,depmod "$(release)")
 
 clean: ## remove what was built, not what scripts/setup fetched
-	rm -rf build infiniswap.ko infiniswap.o infiniswap.mod infiniswap.mod.c \
-		infiniswap.mod.o .infiniswap.*.cmd .Module.symvers.cmd \
-		.modules.order.cmd Module.symvers modules.order .module-common.o \
-		..module-common.o.cmd
-	rm -f kmod/*.o kmod/*.mod kmod/.*.cmd
+	rm -rf build
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12 | sed 's/^/  make /'

@@ -14,7 +14,7 @@ PACKAGES_BUILD="make gcc gcc-12 libc6-dev pkg-config kmod libelf1
 
 # To make the guests' image and to run the guests.
 PACKAGES_LAB="gcc libc6-dev python3 kmod cpio e2fsprogs xz-utils
-	util-linux qemu-system-x86"
+	util-linux qemu-system-x86 zstd"
 
 # To run the whole test suite.
 PACKAGES_CHECK="bzip2 libasan8 libubsan1 shellcheck rsync perl"

@@ -6,6 +6,8 @@ the module with a fresh index of all modules, the daemon and the tool, programs
 of the tests, the guest's side of the lab, and libraries that the image lacks.
 """
 
+import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -15,7 +17,6 @@ from pathlib import Path
 from . import LabError
 from .image import CHECKOUT, GUEST_SOURCES, depmod, make_disk
 
-MODULE = CHECKOUT / "infiniswap.ko"
 PROGRAMS = {
     "infiniswapd": CHECKOUT / "build/infiniswapd",
     "infiniswapctl": CHECKOUT / "build/infiniswapctl",
@@ -24,15 +25,31 @@ TEST_PROGRAMS = CHECKOUT / "build/tests/guest"
 _LIBRARY = re.compile(r"^\s+(\S+) => (/\S+) \(0x|^\s+(/\S+) \(0x", re.M)
 
 
+def module(release):
+    """Where make puts the module for the kernel of that release."""
+    return CHECKOUT / "build/modules" / release / "infiniswap.ko"
+
+
+@contextlib.contextmanager
+def locked():
+    """One lab of a checkout builds, or takes what is built, at a time."""
+    descriptor = os.open(CHECKOUT, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def make(kdir, say):
     """Run the checkout's own make for the lab's kernel; quiet unless it fails."""
     if not (CHECKOUT / "Makefile").exists():
         return
     say("building")
     jobs = len(os.sched_getaffinity(0))
-    result = subprocess.run(["make", "-s", f"-j{jobs}", f"KDIR={kdir}"], cwd=CHECKOUT, text=True,
-                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, check=False)
+    result = subprocess.run(["make", "-s", f"-j{jobs}", f"KDIR={kdir}", "all", "guest-programs"],
+                            cwd=CHECKOUT, text=True, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if result.returncode:
         tail = "\n".join(result.stdout.splitlines()[-60:])
         raise LabError(f"make KDIR={kdir} failed with status {result.returncode}"
@@ -47,11 +64,12 @@ def make_build_disk(image, scratch, nodes, say):
     (root / "lab/lib").mkdir()
     (root / "lab/bin/stage2").rename(root / "lab/lib/stage2")
     _hosts(root, nodes)
-    found = {"module": MODULE.exists(),
+    built = module(release)
+    found = {"module": built.exists(),
              **{name: path.exists() for name, path in PROGRAMS.items()}}
 
     if found["module"]:
-        _add_module(root, image, scratch)
+        _add_module(built, root, image, scratch)
     (root / "usr/sbin").mkdir(parents=True, exist_ok=True)
     for name, path in PROGRAMS.items():
         if found[name]:
@@ -62,7 +80,7 @@ def make_build_disk(image, scratch, nodes, say):
                 shutil.copy(path, root / "lab/bin" / path.name)
     for name, there in found.items():
         if not there:
-            say(f"no {MODULE if name == 'module' else PROGRAMS[name]}: guests go without")
+            say(f"no {built if name == 'module' else PROGRAMS[name]}: guests go without")
 
     _add_libraries(root, image)
     disk = scratch / "build.img"
@@ -77,24 +95,19 @@ def _hosts(root, nodes):
     (root / "etc/hosts").write_text("\n".join(lines) + "\n")
 
 
-def _add_module(root, image, scratch):
+def _add_module(built, root, image, scratch):
     """The module, without its debug information, and an index that knows it."""
     release = image.kernel.release
-    built_for = subprocess.run(["modinfo", "-F", "vermagic", MODULE],
-                               capture_output=True, text=True, check=False).stdout.split()
-    if built_for[:1] != [release]:
-        raise LabError(f"{MODULE} is built for kernel {built_for[0] if built_for else 'none'},"
-                       f" the lab boots {release}: make KDIR={image.kernel.kdir}")
     # depmod wants to see all modules, the disk only needs the new ones.
     tree = scratch / "modules"
     shutil.copytree(image.modules, tree)
     modules = tree / "lib/modules" / release
     (modules / "extra").mkdir()
     target = modules / "extra/infiniswap.ko"
-    strip = subprocess.run(["strip", "-g", "-o", target, MODULE],
+    strip = subprocess.run(["strip", "-g", "-o", target, built],
                            capture_output=True, text=True, check=False)
     if strip.returncode:
-        raise LabError(f"strip -g {MODULE}: {strip.stderr.strip()}")
+        raise LabError(f"strip -g {built}: {strip.stderr.strip()}")
     depmod(tree, release)
     final = root / "usr/lib/modules" / release
     (final / "extra").mkdir(parents=True)

@@ -11,15 +11,21 @@ from pathlib import Path
 
 from . import LabError, UsageError, apt, cache
 
-# The lab's name of a kernel -> how Debian's packages of it are found.
+# The lab's name of a kernel -> releases that are one.
 KERNELS = {
-    "6.1": {
-        "image": ("linux-image-amd64", r"linux-image-(6\.1\.\S+-amd64)"),
-        "headers": ("linux-headers-amd64", r"linux-headers-6\.1\.\S+-amd64"),
-        "source": "linux-source-6.1",
-    },
+    "6.1": r"6\.1\.\d+-\d+-amd64",
+    "6.12": r"6\.12\.\d+\+\w+-amd64",
 }
-NOT_BUILT_YET = {"6.12": "it needs a private list of bookworm-backports"}
+# What is only compiled for: the newest that Debian has, of which there are headers alone.
+NEWEST = "newest"
+_NEWEST_RELEASE = r"\d+\.\d+\.\d+\+\w+-amd64"
+
+# checkpatch and kselftest are of this one's.
+_SOURCES = "6.1"
+
+# Where to look, in this order: point releases of Debian drop what backports still have.
+_BOOTED_FROM = (apt.MACHINE, apt.SuiteLists("{}-backports"))
+_NEWEST_FROM = (apt.SuiteLists("unstable"),)
 
 # Parts of the module tree that no guest of the lab can have a device for.
 _NO_SUCH_DEVICE = [f"./lib/modules/*/kernel/{part}" for part in (
@@ -30,43 +36,51 @@ _DOCUMENTATION = ["./usr/share/doc", "./usr/share/bug", "./usr/share/lintian"]
 
 def require(version):
     """Refuse a kernel that the lab cannot boot, by name."""
-    if version in NOT_BUILT_YET:
-        raise UsageError(f"kernel {version}: not built yet ({NOT_BUILT_YET[version]})")
     if version not in KERNELS:
         raise UsageError(f"kernel {version}: unknown (known: {', '.join(KERNELS)})")
 
 
-class Kernel:
-    """One kernel in the cache, unpacked: `release` is what uname -r says in the guest."""
+class Headers:
+    """A kernel's headers in the cache: `release` is what uname -r says where it runs."""
 
-    def __init__(self, version="6.1"):
-        require(version)
+    def __init__(self, version):
+        if version != NEWEST:
+            require(version)
         self.version = version
-        # Image and headers are one entry: modules built against one ABI
-        # number do not load into a kernel that has another.
         self.path = cache.entry(f"kernels/{version}", self._unpack)
         self.release = (self.path / "release").read_text().strip()
         self.kdir = self.path / f"usr/src/linux-headers-{self.release}"
-        self.vmlinux = self.path / "vmlinux"
 
     def _unpack(self, root):
         cache.require_space(1200, f"kernel {self.version}")
-        known = KERNELS[self.version]
-        image = apt.dependency(*_whole(known["image"]))
-        headers = apt.dependency(*known["headers"])
-        release = re.fullmatch(known["image"][1], image).group(1)
-        if not headers.endswith(release):
-            raise LabError(f"Debian's {image} and {headers} are not of one kernel")
-        common = apt.dependency(headers, r"linux-headers-\S+-common")
-        kbuild = apt.dependency(headers, r"linux-kbuild-\S+")
-        cache.say(f"downloading kernel {release}")
         with cache.scratch("kernel-debs") as debs:
-            packages = apt.download([image, headers, common, kbuild], debs)
+            release, packages = self._download(debs)
             apt.unpack(packages, root, _NO_SUCH_DEVICE + _DOCUMENTATION)
         _relocate_headers(root, release, cache.directory() / f"kernels/{self.version}")
+        (root / "release").write_text(release + "\n")
+
+    def _download(self, into):
+        return _download(_NEWEST_RELEASE, _NEWEST_FROM, (), into)
+
+
+class Kernel(Headers):
+    """A kernel that guests boot, with modules and headers."""
+
+    def __init__(self, version="6.1"):
+        require(version)
+        super().__init__(version)
+        self.vmlinux = self.path / "vmlinux"
+
+    def _download(self, into):
+        # Image and headers are one entry: modules built against one ABI
+        # number do not load into a kernel that has another.
+        return _download(KERNELS[self.version], _BOOTED_FROM, ("linux-image-",), into)
+
+    def _unpack(self, root):
+        super()._unpack(root)
+        release = (root / "release").read_text().strip()
         extract_vmlinux(root / f"boot/vmlinuz-{release}", root / "vmlinux")
         subprocess.run(["depmod", "-b", root, release], check=True, stderr=subprocess.DEVNULL)
-        (root / "release").write_text(release + "\n")
 
     def modules_for(self, names):
         """Paths of these modules and all they need, relative to lib/modules/RELEASE."""
@@ -86,10 +100,35 @@ class Kernel:
         return found
 
 
-def _whole(known):
-    """The same look-up, with the group made part of the whole name."""
-    package, pattern = known
-    return package, pattern.replace("(", "(?:")
+def _download(pattern, places, parts, into):
+    """The newest release like PATTERN of the first place that has one: headers and PARTS."""
+    reasons = []
+    for lists in places:
+        def look(lists=lists):
+            release = _newest_release(lists, pattern, parts)
+            headers = f"linux-headers-{release}"
+            cache.say(f"downloading kernel {release}")
+            return release, lists.download([
+                headers, lists.dependency(headers, r"linux-headers-\S+-common"),
+                lists.dependency(headers, r"linux-kbuild-\S+"),
+                *(part + release for part in parts)], into)
+        try:
+            return lists.fresh(look)
+        except LabError as error:
+            reasons.append(str(error))
+    raise LabError("\n".join(reasons))
+
+
+def _newest_release(lists, pattern, parts):
+    """The newest release like PATTERN that has headers and PARTS."""
+    prefix = "linux-headers-"
+    found = {name[len(prefix):] for name in lists.names(prefix)
+             if re.fullmatch(pattern, name[len(prefix):])}
+    for part in parts:
+        found &= {name[len(part):] for name in lists.names(part)}
+    if not found:
+        raise LabError(f"apt knows no kernel like {pattern}")
+    return max(found, key=lambda release: [int(part) for part in re.findall(r"\d+", release)])
 
 
 def _relocate_headers(root, release, final):
@@ -100,6 +139,8 @@ def _relocate_headers(root, release, final):
     makefile.write_text(text.replace("/usr/src/", f"{final}/usr/src/"))
     modules = root / f"lib/modules/{release}"
     for link in (modules / "build", modules / "source"):
+        if not link.is_symlink():
+            continue
         target = Path(os.readlink(link))
         link.unlink()
         link.symlink_to(Path("../../..") / target.relative_to("/"))
@@ -129,24 +170,24 @@ def _zstd(part):
     return subprocess.run(["zstd", "-dcq"], input=part, capture_output=True, check=False).stdout
 
 
-def source_files(version, paths):
+def source_files(paths):
     """Take files out of Debian's linux-source once; return the tree that holds them."""
-    require(version)
-    package = KERNELS[version]["source"]
+    package = f"linux-source-{_SOURCES}"
 
     def fetch(root):
         cache.require_space(400, package)
         cache.say(f"downloading {package}")
         with cache.scratch("source-deb") as work:
-            apt.unpack(apt.download([package], work), work)
+            apt.unpack(apt.MACHINE.fresh(
+                lambda: apt.MACHINE.download([package], work)), work)
             tarballs = list(work.glob(f"usr/src/{package}.tar.*"))
             if len(tarballs) != 1:
                 raise LabError(f"{package}: expected one tarball in it, found {len(tarballs)}")
             shutil.move(tarballs[0], root / tarballs[0].name)
 
-    source = cache.entry(f"sources/{version}", fetch)
+    source = cache.entry(f"sources/{_SOURCES}", fetch)
     tree = source / "tree"
-    with cache.locked(f"sources/{version}-tree"):
+    with cache.locked(f"sources/{_SOURCES}-tree"):
         missing = [path for path in paths if not (tree / path).exists()]
         if missing:
             cache.say(f"taking {' '.join(missing)} out of {package}")

@@ -1,34 +1,39 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The verbs of scripts/setup that fill the cache and print where things are."""
 
+import os
 import sys
 
 from . import LabError, UsageError, cache
-from .kernel import KERNELS, Kernel, source_files
+from .kernel import KERNELS, NEWEST, Headers, Kernel, source_files
 
 
 def _version(arguments):
     """Take a leading kernel version off the arguments, if there is one."""
-    if arguments and (arguments[0] in KERNELS or arguments[0][:1].isdigit()):
+    if arguments and (arguments[0] in (*KERNELS, NEWEST) or arguments[0][:1].isdigit()):
         return arguments[0], arguments[1:]
-    return "6.1", arguments
+    return os.environ.get("LAB_KERNEL", "6.1"), arguments
+
+
+def _headers(version):
+    return Headers(version) if version == NEWEST else Kernel(version)
 
 
 def run(verb, arguments):
     """Do it and return what to print."""
     if verb == "cache":
         return cache.directory()
-    version, rest = _version(arguments)
     if verb == "linux-source-file":
-        if not rest:
+        if not arguments:
             raise UsageError("linux-source-file: which files?")
-        return source_files(version, rest)
+        return source_files(arguments)
+    version, rest = _version(arguments)
     if rest:
         raise UsageError(f"{verb}: unexpected argument '{rest[0]}'")
     if verb == "kdir":
-        return Kernel(version).kdir
+        return _headers(version).kdir
     if verb == "kernel-release":
-        return Kernel(version).release
+        return _headers(version).release
     if verb == "image":
         from .image import Image
         return Image(Kernel(version)).path

@@ -118,11 +118,12 @@ def up(options):
     try:
         chosen = kernel.Kernel(options.kernel)
         guests = image.Image(chosen)
-        if options.build:
-            build.make(chosen.kdir, say)
         scratch.mkdir(mode=0o700)
         make_disks(scratch, nodes, disk_size)
-        build_disk, found = build.make_build_disk(guests, scratch, nodes, say)
+        with build.locked():
+            if options.build:
+                build.make(chosen.kdir, say)
+            build_disk, found = build.make_build_disk(guests, scratch, nodes, say)
         config = {
             "nodes": nodes, "sysctls": sysctls, "scratch": str(scratch),
             "lock_fd": lock.fileno(), "image_lock": str(guests.lock),
