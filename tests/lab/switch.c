@@ -8,6 +8,9 @@
  * Commands come in lines on standard input, and its end ends the switch:
  *	up NAME		QEMU has bound its socket (again)
  *	down NAME	QEMU has gone
+ *	cut NAME WHAT	lose the frames that go "in" to it, that come "out" of it, "both"
+ *			or "none"; a loss without a sign, as by a broken switch
+ * Each is answered by a line when it is done.
  *
  * Both cores of the machine are busy with guests, so a frame costs as little as
  * we can: batches in and out, no copy unless the receiver is slow. A slow
@@ -43,6 +46,7 @@ struct port {
 	const char *name;
 	int fd;
 	bool up;
+	bool cut_in, cut_out;
 	bool blocked;			/* QEMU's socket is full; EPOLLOUT will tell */
 	struct waiting *queue[QUEUE];
 	unsigned int head, filled;
@@ -196,7 +200,7 @@ static void deliver(struct port *port, struct iovec *pieces, int n)
 	struct mmsghdr messages[BATCH];
 	int sent = 0;
 
-	if (!port->up)
+	if (!port->up || port->cut_in)
 		return;
 	if (!port->filled) {
 		memset(messages, 0, n * sizeof(messages[0]));
@@ -254,6 +258,8 @@ static void receive(struct port *port)
 		messages[i].msg_hdr.msg_iovlen = 1;
 	}
 	n = recvmmsg(port->fd, messages, BATCH, MSG_DONTWAIT, NULL);
+	if (port->cut_out)
+		return;
 	for (int i = 0; i < n; i++) {
 		if (messages[i].msg_len < 2 * MAC_LENGTH)
 			continue;
@@ -307,26 +313,46 @@ static void port_down(struct port *port)
 	connect(port->fd, &nobody, sizeof(nobody));
 }
 
-static void command(char *line)
+static bool port_cut(struct port *port, const char *what)
 {
-	char *name = strchr(line, ' ');
+	bool both = !strcmp(what, "both");
 
-	if (name) {
-		*name++ = '\0';
-		for (struct port *port = ports; port < ports + n_ports; port++) {
-			if (strcmp(port->name, name))
-				continue;
-			if (!strcmp(line, "up")) {
-				port_up(port);
-				return;
-			}
-			if (!strcmp(line, "down")) {
-				port_down(port);
-				return;
-			}
-		}
+	if (!both && strcmp(what, "in") && strcmp(what, "out") && strcmp(what, "none"))
+		return false;
+	port->cut_in = both || !strcmp(what, "in");
+	port->cut_out = both || !strcmp(what, "out");
+	if (port->cut_in)
+		queue_clear(port);
+	return true;
+}
+
+static bool command(const char *verb, const char *name, const char *what)
+{
+	for (struct port *port = ports; port < ports + n_ports; port++) {
+		if (strcmp(port->name, name))
+			continue;
+		if (!strcmp(verb, "cut"))
+			return port_cut(port, what);
+		if (!strcmp(verb, "up"))
+			port_up(port);
+		else if (!strcmp(verb, "down"))
+			port_down(port);
+		else
+			return false;
+		return true;
 	}
-	fprintf(stderr, "lab switch: bad command '%s %s'\n", line, name ? name : "");
+	return false;
+}
+
+static void command_line(char *line)
+{
+	char verb[16] = "", name[64] = "", what[16] = "";
+
+	sscanf(line, "%15s %63s %15s", verb, name, what);
+	if (!command(verb, name, what))
+		fprintf(stderr, "lab switch: bad command '%s'\n", line);
+	puts("done");
+	fflush(stdout);
 }
 
 static void read_commands(void)
@@ -347,7 +373,7 @@ static void read_commands(void)
 	buffer[filled] = '\0';
 	while ((end = strchr(line, '\n'))) {
 		*end = '\0';
-		command(line);
+		command_line(line);
 		line = end + 1;
 	}
 	filled -= line - buffer;

@@ -8,7 +8,6 @@ import sys
 
 from . import LabError, UsageError
 
-_NOT_BUILT_YET = ("pause", "resume", "cut", "heal")
 _LAB_FAILED = 125       # of exec, when the command's own status is not known
 
 
@@ -17,7 +16,7 @@ def parser():
         prog="scripts/lab",
         description="A cluster of virtual machines with Soft-RoCE between them.",
         epilog="LAB_NAME=X: another lab of the same checkout. LAB_ACCEL=kvm: where there is KVM. "
-               "docs/lab.md tells more. Not built yet: " + ", ".join(_NOT_BUILT_YET) + ".")
+               "docs/lab.md tells more.")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     up = verbs.add_parser("up", help="boot a client and donors")
@@ -58,8 +57,21 @@ def parser():
     get.add_argument("directory", metavar="DIR")
 
     for verb, text in (("kill", "pull a node's plug"), ("start", "power a node on again"),
-                       ("log", "print a node's console")):
+                       ("pause", "stop a node and its clock"), ("resume", "let it go on"),
+                       ("heal", "undo a cut"), ("log", "print a node's console")):
         verbs.add_parser(verb, help=text).add_argument("node", metavar="NODE")
+    cut = verbs.add_parser("cut", help="lose a node's frames")
+    cut.add_argument("node", metavar="NODE")
+    cut.add_argument("direction", nargs="?", choices=("in", "out", "both"), default="both",
+                     help="those to it, those from it (default: both)")
+    netem = verbs.add_parser("netem", help="make what a node sends late or lost, with tc")
+    netem.add_argument("node", metavar="NODE")
+    netem.add_argument("effect", nargs="+", metavar="EFFECT",
+                       help="none, or netem's words: delay 20ms, loss 1%%, delay 5ms 1ms loss 1%%")
+    disk = verbs.add_parser("disk", help="limit a client's extra disk")
+    disk.add_argument("node", metavar="NODE")
+    disk.add_argument("limit", nargs="+", metavar="LIMIT",
+                      help="none, or iops N: requests a second, of any size")
     verbs.add_parser("check-logs", help="fail if a node's kernel reported a bug")
 
     swap = verbs.add_parser("swap", help="make or unmake a client's swap device")
@@ -93,6 +105,10 @@ def show_status(status, as_json=False):
         text = node["state"]
         if text == "up":
             text += ", no answer" if answer is None else f", answers in {answer * 1000:.0f} ms"
+        if node["cut"]:
+            text += f", cut {node['cut']}"
+        if node["disk_iops"]:
+            text += f", disk of {node['disk_iops']} iops"
         boot = f"{node['boot_seconds']:.1f} s" if node["boot_seconds"] is not None else "-"
         print(f"{node['name']:<9} {node['address']:<11} {node['memory_mib']:>5} M"
               f" {node['cpus']:>4} {node['pid'] or '-':>7} {boot:>6}  {text}")
@@ -128,14 +144,45 @@ def do_get(options):
     get(options.node, options.file, options.directory)
 
 
-def do_kill(options):
+def do_node(options):
+    """The verbs that the broker does with one node and no more."""
     from .client import ask
-    ask("kill", node=options.node)
+    ask(options.verb, node=options.node)
 
 
-def do_start(options):
+do_kill = do_start = do_pause = do_resume = do_node
+
+
+def do_cut(options):
     from .client import ask
-    ask("start", node=options.node)
+    ask("cut", node=options.node, direction=options.direction)
+
+
+def do_heal(options):
+    from .client import ask
+    ask("cut", node=options.node, direction=None)
+
+
+def do_netem(options):
+    from .client import capture
+    status, output = capture(options.node, ["/lab/bin/netem", *options.effect], 30)
+    if status:
+        raise LabError(f"{options.node}: {output.strip()}")
+
+
+def do_disk(options):
+    from .client import ask
+    ask("disk", node=options.node, iops=parse_iops(options.limit))
+
+
+def parse_iops(words):
+    """N of `iops N`, or None of `none`."""
+    if words == ["none"]:
+        return None
+    if len(words) != 2 or words[0] != "iops" or not words[1].isdigit() or not int(words[1]):
+        raise UsageError(f"disk limit '{' '.join(words)}': neither none nor iops and a whole"
+                         " number from 1 on, which is what QEMU can do")
+    return int(words[1])
 
 
 def do_log(options):
@@ -181,8 +228,6 @@ def do_down(_):
 
 def main():
     arguments = sys.argv[1:]
-    if arguments[:1] and arguments[0] in _NOT_BUILT_YET:
-        raise UsageError(f"{arguments[0]}: not built yet")
     # argparse would take options of the node's command for its own.
     command = None
     if arguments[:1] == ["exec"] and "--" in arguments:

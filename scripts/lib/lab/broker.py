@@ -29,6 +29,7 @@ class Switch:
 
     def __init__(self):
         self._process = None
+        self._turn = asyncio.Lock()
 
     async def start(self, config, scratch):
         names = [node["name"] for node in config["nodes"]]
@@ -39,9 +40,12 @@ class Switch:
         if await self._process.stdout.readline() != b"ready\n":
             raise LabError("the switch did not start: " + (scratch / "switch.log").read_text())
 
-    def tell(self, command):
-        if self._process and self._process.returncode is None:
-            self._process.stdin.write(command.encode() + b"\n")
+    async def tell(self, command):
+        """Returns when it is done, so that whoever asked may rely on it."""
+        async with self._turn:
+            if self._process and self._process.returncode is None:
+                self._process.stdin.write(command.encode() + b"\n")
+                await self._process.stdout.readline()
 
     async def stop(self):
         if self._process and self._process.returncode is None:
@@ -86,6 +90,7 @@ class Broker:
         async def one(node):
             answer = await node.agent.ping(2) if node.state == "up" else None
             return {**node.settings, "state": node.state, "pid": node.pid,
+                    "cut": node.cut_off, "disk_iops": node.disk_iops,
                     "boot_seconds": node.boot_seconds, "answer_seconds": answer}
         return {"broker": os.getpid(), "scratch": str(self.scratch),
                 "kernel": self.config["release"], "accel": self.config["accel"],
@@ -126,8 +131,12 @@ class Connection:
             if verb == "status":
                 return await broker.status()
             node = broker.node(request["node"])
-            if verb == "kill":
-                await node.kill()
+            if verb in ("kill", "pause", "resume"):
+                await getattr(node, verb)()
+            elif verb == "cut":
+                await node.cut(request["direction"])
+            elif verb == "disk":
+                await node.limit_disk(request["iops"])
             elif verb == "start":
                 await node.start(broker.config["boot_timeout"])
             elif verb in ("exec", "put", "get"):

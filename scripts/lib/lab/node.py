@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 
-from . import LabError
+from . import LabError, qmp
 from .agent import Agent
 from .state import console_path
 
@@ -47,6 +47,7 @@ def qemu_command(node, config, scratch):
         "-chardev", f"file,id=console,path={console_path(scratch, name)},append=on",
         "-serial", "chardev:console",
         "-chardev", f"socket,id=agent,path={scratch}/{name}.agent,server=on,wait=off",
+        "-qmp", f"unix:{scratch}/{name}.qmp,server=on,wait=off",
         "-device", "virtio-serial-device", "-device", "virtserialport,chardev=agent,name=lab.agent",
         "-object", "rng-random,id=random,filename=/dev/urandom",
         "-device", "virtio-rng-device,rng=random",
@@ -74,6 +75,8 @@ class Node:
         self.state = "off"
         self.agent = None
         self.boot_seconds = None
+        self.cut_off = None             # "in", "out" or "both": survives a reboot, as a cable does
+        self.disk_iops = None
         self._config = config
         self._scratch = scratch
         self._switch = switch
@@ -87,8 +90,9 @@ class Node:
     def require_up(self):
         """The agent of a node that can do something."""
         if self.state != "up":
+            way_out = "resume" if self.state == "paused" else "start" if not self.pid else None
             raise LabError(f"{self.name} is {self.state}"
-                           + (f" (scripts/lab start {self.name})" if not self.pid else ""))
+                           + (f" (scripts/lab {way_out} {self.name})" if way_out else ""))
         return self.agent
 
     async def start(self, deadline):
@@ -98,7 +102,7 @@ class Node:
         begin = asyncio.get_running_loop().time()
         self.state = "booting"
         self.agent = Agent(self.name)
-        for end in ("agent", "nic"):
+        for end in ("agent", "nic", "qmp"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self._scratch}/{self.name}.{end}")
         with open(f"{self._scratch}/{self.name}.qemu", "ab") as errors:
@@ -142,7 +146,9 @@ class Node:
         # starts the guest; frames before that would only be dropped.
         while not os.path.exists(f"{self._scratch}/{self.name}.nic"):
             await asyncio.sleep(0.01)
-        self._switch.tell(f"up {self.name}")
+        await self._switch.tell(f"up {self.name}")
+        if self.disk_iops:
+            await self._set_disk_iops()
 
     async def _prepare(self, argv):
         status, output = await self.agent.run(argv, _NODE_UP_TIMEOUT, _SLACK)
@@ -154,8 +160,47 @@ class Node:
         await process.wait()
         if self.state != "killed":
             self.state = "dead (its QEMU ended by itself)"
-        self._switch.tell(f"down {self.name}")
+        await self._switch.tell(f"down {self.name}")
         agent.close("it went down")
+
+    async def pause(self):
+        """Stop the guest as a whole, its clock too: it sees nothing of it, others see silence.
+
+        With SIGSTOP its clock would jump when it goes on, and its kernel would
+        report stalls and lockups of which none is true.
+        """
+        self.require_up()
+        await self._qmp("stop")
+        self.state = "paused"
+
+    async def resume(self):
+        """Let it go on, with the frames that the switch kept."""
+        if self.state != "paused":
+            raise LabError(f"{self.name} is {self.state}, not paused")
+        await self._qmp("cont")
+        self.state = "up"
+
+    async def cut(self, direction):
+        """Lose all frames to it (in), from it (out) or both; None loses none."""
+        await self._switch.tell(f"cut {self.name} {direction or 'none'}")
+        self.cut_off = direction
+
+    async def limit_disk(self, iops):
+        """So many I/O requests of the extra disk a second; None for no limit."""
+        if not self.settings.get("disk"):
+            raise LabError(f"{self.name} has no extra disk")
+        self.disk_iops = iops
+        if self.pid:
+            await self._set_disk_iops()
+
+    async def _set_disk_iops(self):
+        # No maximum beside the average: then QEMU's burst is what a tenth of
+        # a second lends, less than one request of a slow disk.
+        await self._qmp("block_set_io_throttle", device="lab-disk", iops=self.disk_iops or 0,
+                        iops_rd=0, iops_wr=0, bps=0, bps_rd=0, bps_wr=0)
+
+    async def _qmp(self, command, **arguments):
+        return await qmp.execute(f"{self._scratch}/{self.name}.qmp", command, **arguments)
 
     async def kill(self):
         """Pull the plug."""
