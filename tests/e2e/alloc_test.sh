@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout=600
+#
+# Nothing on the I/O path allocates: whoever waits for it may be freeing memory.
+# Each allocation in the client's kernel is counted by its stack while fio makes
+# 100,000 requests; none may come from the module.
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/lib/functions.sh
+. "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
+
+ios=100000
+seed=${ISW_SEED:-$RANDOM}
+kinds="kmalloc kmem_cache_alloc mm_page_alloc"
+stacks=$(mktemp -d)
+cleanup_add rm -rf "$stacks"
+
+# The packets of Soft-RoCE, several for each request: their stacks take time and
+# tell nothing, because the module does not make packets.
+packets="__alloc_skb pskb_expand_head"
+
+# filter - all call sites but those of packets. Addresses, since 6.1 cannot
+# filter by function.
+filter()
+{
+	lab_run client cat /proc/kallsyms | sort | awk -v names="$packets" '
+		BEGIN { split(names, list); for (i in list) wanted[list[i]] = 1 }
+		inside && $1 != from {
+			printf "%s(call_site < 0x%s || call_site >= 0x%s)", and, from, $1
+			and = " && "; inside = 0
+		}
+		$3 in wanted { from = $1; inside = 1 }'
+}
+
+trace_on()
+{
+	local kind condition
+
+	for kind in $kinds; do
+		condition=
+		[ "$kind" = mm_page_alloc ] || condition=" if $(filter)"
+		lab_run client sh -c 'echo "hist:keys=stacktrace$1" >/sys/kernel/tracing/events/kmem/$0/trigger' \
+			"$kind" "$condition"
+	done
+}
+
+# trace_off - leave what was counted in $stacks, a file for each kind
+trace_off()
+{
+	local kind
+
+	for kind in $kinds; do
+		lab_run client sh -c 'cd /sys/kernel/tracing/events/kmem/$0 && cat hist &&
+			echo "!$(grep -o "^hist:keys=[a-z_]*" trigger)" >trigger' \
+			"$kind" >"$stacks/$kind"
+		grep -q 'Dropped: 0' "$stacks/$kind" || fail "$kind: stacks were dropped"
+	done
+}
+
+# ours KIND - the stacks that lead from the module to an allocation, and their
+# number last. What an interrupt does in the middle of the module is not ours,
+# nor what Soft-RoCE does with a request that was handed to it.
+ours()
+{
+	awk '
+		/stacktrace:/ { stack = whose = ""; next }
+		/hitcount:/ { if (whose == "ours") { n += $NF; printf "%s%s\n", stack, $0 } next }
+		whose == "" && / (asm_|handle_softirqs|__do_softirq|do_softirq|rxe_post_send)/ { whose = "other" }
+		whose == "" && /\[infiniswap\]/ { whose = "ours" }
+		{ stack = stack $0 "\n" }
+		END { print n + 0 }' "$stacks/$1"
+}
+
+pages_moved()
+{
+	echo $(($(lab_counter client pages_in_remote) + $(lab_counter client pages_out_remote)))
+}
+
+lab_up --donors 1 --client-mem 256M --daemon-args=--slab_size=1M
+lab_device_on 128M 1M --ready-grants 16
+
+# With the same events, filter and judgement as below.
+test_allocations_of_the_control_path_are_seen()
+{
+	local kind
+
+	trace_on
+	lab_run client infiniswapctl create infiniswap1 --size 16M --slab-size 1M \
+		--redundancy none --donor donor1=10.7.0.101
+	lab_run client infiniswapctl remove infiniswap1
+	trace_off
+	for kind in $kinds; do
+		echo "$kind: $(ours "$kind" | tail -n 1)"
+		[ "$(ours "$kind" | tail -n 1)" -gt 0 ] || fail "no $kind of the module was seen"
+	done
+}
+
+test_100000_requests_without_an_allocation()
+{
+	local kind before moved all=0
+
+	# all slabs are bound now: what follows is the I/O path alone
+	lab exec client --timeout 120 -- fio --name=fill --filename=/dev/infiniswap0 --direct=1 \
+		--rw=write --bs=1M --size=128M --ioengine=psync >/dev/null
+	before=$(pages_moved)
+	echo "seed $seed"
+	trace_on
+	lab exec client --timeout 400 -- fio --name=load --filename=/dev/infiniswap0 --direct=1 \
+		--rw=randrw --bs=4k --iodepth=32 --ioengine=io_uring --norandommap \
+		--size=128M --io_size=$((ios * 4))k --randseed="$seed" | grep IOPS
+	trace_off
+	moved=$(($(pages_moved) - before))
+	echo "$moved requests of one page"
+	[ "$moved" -ge "$ios" ]
+	for kind in $kinds; do
+		echo "$kind: $(awk '/ Hits:/ { print $2 }' "$stacks/$kind") in all, $(ours "$kind" | tail -n 1) by the module"
+		: $((all += $(awk '/ Hits:/ { print $2 }' "$stacks/$kind")))
+		[ "$(ours "$kind" | tail -n 1)" = 0 ] || fail "$(ours "$kind")"
+	done
+	# the block layer's own are there: the trace was on all the time
+	[ "$all" -ge 1000 ]
+}
+
+test_discards_allocate_nothing()
+{
+	local kind
+
+	trace_on
+	lab_run client blkdiscard -o 12k -l 120M /dev/infiniswap0
+	trace_off
+	for kind in $kinds; do
+		[ "$(ours "$kind" | tail -n 1)" = 0 ] || fail "$(ours "$kind")"
+	done
+}
+
+test_device_and_module_go()
+{
+	[ "$(lab_counter client read_errors)" = 0 ]
+	[ "$(lab_counter client write_errors)" = 0 ]
+	lab swap off
+	lab_run client rmmod infiniswap
+}
+
+test_kernel_logs_are_clean()
+{
+	lab_logs_clean
+}
+
+ktap_main
