@@ -1,0 +1,205 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout=300
+#
+# What an operator looks at when something is odd: trace events tell a donor's
+# states and a request's legs in words and without a gap, debugfs shows what a
+# request that hangs waits for.
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/lib/functions.sh
+. "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
+
+tracing=/sys/kernel/tracing
+debugfs=/sys/kernel/debug/infiniswap/infiniswap0
+scratch=$(mktemp -d)
+cleanup_add rm -rf "$scratch"
+trace=$scratch/trace
+
+# values EVENT FIELD - of all such events, in order. The events of one CPU are
+# in order, and the client has one.
+values()
+{
+	sed -n "s/.* $1: .* $2=\"\{0,1\}\([^ \"]*\).*/\1/p" "$trace"
+}
+
+count()
+{
+	grep -c " $1: " "$trace" || true
+}
+
+lab_up --donors 1 --client-mem 256M --donor-mem 1G --daemon-args=--slab_size=16M
+
+test_every_event_is_documented_and_off()
+{
+	lab_run client modprobe infiniswap
+	[ "$(lab_run client cat "$tracing/events/infiniswap/enable")" = 0 ]
+	lab_run client "cd $tracing/events/infiniswap && printf '%s\n' isw_*" |
+		sort >"$scratch/there"
+	grep -oE 'events/infiniswap/isw_[a-z_]+' "$ISW_TOP/docs/ABI/tracefs-infiniswap" |
+		cut -d / -f 3 | sort >"$scratch/documented"
+	[ -s "$scratch/there" ] || fail "no event"
+	diff "$scratch/there" "$scratch/documented"
+}
+
+# Tools get the numbers of the enums instead of names they could not know.
+test_formats_name_no_enum()
+{
+	lab_run client "cat $tracing/events/infiniswap/*/format" >"$scratch/formats"
+	grep -q '{ 2, "live" }' "$scratch/formats" || fail "no words for states"
+	! grep -E 'ISW_|IB_WC_' "$scratch/formats" || fail "names that only the kernel knows"
+}
+
+test_trace_of_a_load_with_broken_sessions()
+{
+	lab_run client "echo 16384 >$tracing/buffer_size_kb &&
+		echo 1 >$tracing/events/infiniswap/enable"
+	lab swap on --size 256M --slab-size 16M
+	lab exec client --timeout 120 -- pageverify -p 1 -m 230 -R 20 -t 15 -s "$RANDOM" \
+		>"$scratch/result" 2>&1 &
+	load=$!
+	wait_for 60 lab_counter_above client pages_in_remote 200
+	for n in 1 2 3; do
+		lab_run client "echo donor1 read >$debugfs/qp_error"
+		wait_for 30 lab_counter_is client reconnects "$n"
+		wait_for 30 lab_counter_is client donors/donor1/state live
+	done
+	wait "$load" || fail "pageverify: $(<"$scratch/result")"
+	grep -q '"bad": *0\>' "$scratch/result" || fail "$(<"$scratch/result")"
+	lab swap off
+	lab_run client "echo 0 >$tracing/events/infiniswap/enable"
+	lab exec client --timeout 120 -- cat "$tracing/trace" >"$trace"
+	lab_run client "cat $tracing/per_cpu/cpu0/stats && echo >$tracing/trace" >"$scratch/stats"
+	grep -qx 'overrun: 0' "$scratch/stats" || fail "events were overwritten"
+	echo "$(wc -l <"$trace") lines"
+}
+
+# From unused to unused again, and only as the table in fsm.h has it.
+test_states_are_words_in_a_legal_order()
+{
+	local broke='live-error-broken broken-drained-reconnecting reconnecting-up-live'
+
+	sed -n 's/.* isw_donor_state: .* donor=donor1 from=\([^ ]*\) event=\([^ ]*\) to=\([^ ]*\)$/\1-\2-\3/p' \
+		"$trace" | paste -sd ' ' | tee "$scratch/states"
+	[ "$(<"$scratch/states")" = "idle-connect-connecting connecting-up-live $broke $broke $broke \
+live-bye-leaving leaving-drained-idle" ]
+	[ "$(count isw_donor_state)" = 13 ]
+}
+
+test_sessions_break_for_a_reason_and_are_resumed()
+{
+	[ "$(count isw_session_broken)" = 3 ]
+	[ "$(count isw_session_resumed)" = 3 ]
+	! grep 'isw_session_broken.* why=""' "$trace" || fail "no reason"
+	for ms in $(values isw_session_resumed ms); do
+		echo "$ms ms"
+		[ "$ms" -lt 10000 ]
+	done
+}
+
+# What was posted comes back, once, before the same is posted again.
+test_every_leg_posted_is_done()
+{
+	awk '
+	/ isw_leg_(post|done): / {
+		match($0, /donor=.* leg=[0-9]+/)
+		key = substr($0, RSTART, RLENGTH)
+		if (/isw_leg_post/ && under_way[key]++ || /isw_leg_done/ && under_way[key]-- != 1) {
+			print "out of order: " $0
+			bad = 1
+		}
+		n++
+	}
+	END {
+		for (key in under_way)
+			if (under_way[key]) {
+				print "never done: " key
+				bad = 1
+			}
+		print n " events"
+		exit bad || n < 1000
+	}' "$trace"
+	[ "$(count isw_leg_post)" = "$(count isw_leg_done)" ]
+	values isw_leg_done status | sort | uniq -c | tee "$scratch/status"
+	grep -q ' SUCCESS$' "$scratch/status" || fail "no leg succeeded"
+	! grep -vE ' [A-Z_]+$' "$scratch/status" || fail "a status that is no word"
+}
+
+test_requests_park_for_a_reason_and_are_kicked()
+{
+	values isw_io_park wait | sort | uniq -c | tee "$scratch/waits"
+	grep -q ' mapping$' "$scratch/waits" || fail "no write waited for its slab's mapping"
+	grep -q ' session$' "$scratch/waits" || fail "no request was held while the session was resumed"
+	kicked=$(values isw_slab_kick requests | paste -sd + | bc)
+	[ "$kicked" = "$(count isw_io_park)" ] || fail "$kicked kicked"
+}
+
+test_grants_slabs_and_messages_add_up()
+{
+	local bound
+
+	bound=$(count isw_slab_bind)
+	echo "$bound slabs bound, $(count isw_slab_publish) mappings published"
+	[ "$bound" -gt 1 ]
+	[ "$(count isw_grant_obtained)" -ge "$bound" ]
+	[ "$(count isw_slab_publish)" -gt "$bound" ]	# new keys, after each break
+	[ "$(count isw_slab_unmap)" = 0 ]
+	[ "$(count isw_slabs_drain)" -ge 3 ]
+	[ "$(values isw_msg_send type | grep -cx grant)" = "$(values isw_msg_recv type | grep -cx granted)" ]
+	[ "$(values isw_msg_recv type | tail -n 1)" = bye_ok ]
+	! values 'isw_msg_[a-z]*' type | grep -vE '^[a-z_]+$' || fail "types that are no words"
+}
+
+# requests STATE - does the table have one whose state begins so?
+requests()
+{
+	lab_run client cat "$debugfs/requests" >"$scratch/requests"
+	grep -E " $1" "$scratch/requests"
+}
+
+# One read of 16 pages while the donor's link is down: posted first, then, when
+# the session is taken for broken, parked. The link comes back, so does the data.
+test_debugfs_shows_what_a_request_waits_for()
+{
+	lab_run client infiniswapctl create --size 64M --slab-size 16M --redundancy none \
+		--donor donor1=10.7.0.101
+	lab_run client "head -c 64K /dev/urandom >/tmp/data &&
+		dd if=/tmp/data of=/dev/infiniswap0 bs=64K seek=3 oflag=direct"
+	lab_run client cat "$debugfs/requests" >"$scratch/requests"
+	[ "$(wc -l <"$scratch/requests")" = 1 ] || fail "$(<"$scratch/requests")"
+	lab_run client cat "$debugfs/grants" >"$scratch/grants"
+	grep -qE '^donor1:[0-9]+\.[0-9]+ ready$' "$scratch/grants"
+
+	lab_run donor1 ip link set eth0 down
+	lab exec client --timeout 90 -- \
+		dd if=/dev/infiniswap0 of=/tmp/back bs=64K skip=3 count=1 iflag=direct &
+	reader=$!
+	wait_for 10 requests 'read 48 16 0 posted 1 [0-9]+ [0-9]+$'
+	cat "$scratch/requests"
+	wait_for 20 requests 'read 48 16 0 parked session - [0-9]+$'
+	cat "$scratch/requests"
+	lab_run client cat "$debugfs/grants" >"$scratch/grants"
+	grep -qE '^donor1:[0-9]+\.[0-9]+ held$' "$scratch/grants"
+	lab_run donor1 ip link set eth0 up
+	wait "$reader"
+	lab_run client cmp /tmp/data /tmp/back
+	! requests '(posted|parked)' || fail "a request is left"
+}
+
+# With every event on, so that their removal is shown too.
+test_module_goes_with_its_events()
+{
+	lab_run client "echo 1 >$tracing/events/infiniswap/enable"
+	lab_run client infiniswapctl remove infiniswap0
+	lab_run client rmmod infiniswap
+	! lab_run client test -e "$tracing/events/infiniswap" || fail "events are left"
+}
+
+test_kernel_logs_are_clean()
+{
+	lab_logs_clean
+}
+
+ktap_main
