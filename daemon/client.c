@@ -17,10 +17,12 @@
 #include "util.h"
 
 static struct client *clients;
+static struct client *clients_end;	/* of the places that were ever used */
 
+/* Room for any max_clients; what is never used is never touched. */
 int clients_init(void)
 {
-	clients = calloc(opt->max_clients, sizeof(*clients));
+	clients = clients_end = calloc(CLIENTS_MAX, sizeof(*clients));
 	if (clients)
 		return 0;
 	log_error("no memory for a table of clients");
@@ -34,9 +36,8 @@ void clients_exit(void)
 
 struct client *client_next(struct client *client)
 {
-	struct client *end = clients + opt->max_clients;
-
-	for (client = client ? client + 1 : clients; client < end; client++)
+	for (client = client ? client + 1 : clients; client < clients_end;
+	     client++)
 		if (client->used)
 			return client;
 	return NULL;
@@ -52,27 +53,38 @@ struct client *client_find(const uint8_t *id)
 	return NULL;
 }
 
+static struct client *place_get(void)
+{
+	struct client *client, *unused = NULL;
+	uint64_t used = 0;
+
+	for (client = clients; client < clients_end; client++) {
+		if (client->used)
+			used++;
+		else
+			unused = client;
+	}
+	if (used >= opt->max_clients)
+		return NULL;
+	return unused ?: clients_end++;
+}
+
 struct client *client_create(const uint8_t *id)
 {
-	struct client *client;
-	uint64_t i;
+	struct client *client = place_get();
 
-	for (i = 0; i < opt->max_clients; i++) {
-		client = &clients[i];
-		if (client->used)
-			continue;
-		*client = (struct client) { .used = true };
-		memcpy(client->id, id, ISW_CLIENT_ID_LEN);
-		snprintf(client->name, sizeof(client->name),
-			 "%02x%02x%02x%02x", id[0], id[1], id[2], id[3]);
-		return client;
-	}
-	return NULL;
+	if (!client)
+		return NULL;
+	*client = (struct client) { .used = true };
+	memcpy(client->id, id, ISW_CLIENT_ID_LEN);
+	snprintf(client->name, sizeof(client->name), "%02x%02x%02x%02x",
+		 id[0], id[1], id[2], id[3]);
+	return client;
 }
 
 void client_lost(struct client *client)
 {
-	client->lease_end = now_ms() + opt->lease_ms;
+	client->lease_end = now_ms() + client->lease_ms;
 	client_settle(client);
 }
 

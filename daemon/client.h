@@ -12,6 +12,7 @@ struct session;
 
 #define CLIENT_NAME_LEN	(8 + 1)
 #define ADDRESS_LEN	64
+#define CLIENTS_MAX	4096
 
 struct client {
 	bool used;
@@ -19,6 +20,7 @@ struct client {
 	char name[CLIENT_NAME_LEN];	/* start of id, for people */
 	char address[ADDRESS_LEN];
 	struct session *session;	/* NULL: lost, lease_end counts */
+	uint64_t lease_ms;		/* as the present session was told */
 	uint64_t lease_end;
 	bool leaving;			/* BYE came, or the lease has ended */
 	uint32_t grants;		/* in whatever state */

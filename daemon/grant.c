@@ -24,8 +24,8 @@
 #define NO_GRANT	UINT32_MAX
 
 static struct grant *grants;
-static uint32_t grants_size;
-static uint32_t first_free;
+static uint32_t grants_size;	/* places that were ever used */
+static uint32_t first_free = NO_GRANT;
 static uint32_t used;
 static uint64_t used_bytes;
 
@@ -41,22 +41,14 @@ uint32_t grant_count(void)
 	return used;
 }
 
+/* As many places as there may ever be; what is never used is never touched. */
 int grants_init(void)
 {
-	uint64_t most = opt->memory >> ISW_SLAB_SHIFT_MIN;
-	uint32_t i;
-
-	grants_size = most < GRANTS_LIMIT ? (uint32_t)most : GRANTS_LIMIT;
-	grants = calloc(grants_size, sizeof(*grants));
-	if (!grants) {
-		log_error("no memory for a table of %u grants", grants_size);
-		return -ENOMEM;
-	}
-	for (i = 0; i < grants_size; i++) {
-		grants[i].index = i;
-		grants[i].next_free = i + 1 < grants_size ? i + 1 : NO_GRANT;
-	}
-	return 0;
+	grants = calloc(GRANTS_LIMIT, sizeof(*grants));
+	if (grants)
+		return 0;
+	log_error("no memory for a table of %u grants", GRANTS_LIMIT);
+	return -ENOMEM;
 }
 
 void grants_exit(void)
@@ -68,9 +60,15 @@ void grants_exit(void)
 
 static struct grant *place_get(struct client *client, uint64_t length)
 {
-	struct grant *g = &grants[first_free];
+	struct grant *g;
 
-	first_free = g->next_free;
+	if (first_free == NO_GRANT) {
+		g = &grants[grants_size];
+		g->index = grants_size++;
+	} else {
+		g = &grants[first_free];
+		first_free = g->next_free;
+	}
 	g->generation++;
 	g->doomed = false;
 	g->again = false;
@@ -246,7 +244,7 @@ static int grant_check(const struct client *client, uint64_t length)
 {
 	if (length > opt->memory)
 		return ISW_ERR_SIZE;
-	if (used_bytes + length > opt->memory || first_free == NO_GRANT)
+	if (used_bytes + length > opt->memory || used == GRANTS_LIMIT)
 		return ISW_ERR_NO_MEMORY;
 	if (client->bytes + length > opt->client_quota)
 		return ISW_ERR_QUOTA;

@@ -23,6 +23,7 @@
 #include "log.h"
 #include "loop.h"
 #include "meminfo.h"
+#include "msg.h"
 #include "notify.h"
 #include "options.h"
 #include "pool.h"
@@ -35,6 +36,32 @@
 #define TICK_SEC	1
 
 uint64_t daemon_epoch;
+static uint64_t mem_total;
+
+/* ---- limits ------------------------------------------------------------- */
+
+/*
+ * Registered memory counts as locked. CAP_SYS_RESOURCE lets us raise the limit;
+ * without it the operator's limit holds, and a grant that exceeds it fails.
+ */
+static void check_memory(void)
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (opt->memory > mem_total)
+		log_warn("memory = %" PRIu64 " MiB, but this host has %" PRIu64
+			 " MiB", opt->memory >> 20, mem_total >> 20);
+	if (!setrlimit(RLIMIT_MEMLOCK, &limit))
+		return;
+	if (getrlimit(RLIMIT_MEMLOCK, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_MEMLOCK, &limit);
+	if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < opt->memory)
+		log_warn("locked memory is limited to %" PRIu64
+			 " MiB, less than memory = %" PRIu64 " MiB",
+			 (uint64_t)limit.rlim_cur >> 20, opt->memory >> 20);
+}
 
 /* ---- timer and signals -------------------------------------------------- */
 
@@ -63,6 +90,18 @@ static int timer_init(void)
 	return loop_add(&source);
 }
 
+/* Between start and stop limits may change; log_level does so first. */
+static void reload(void)
+{
+	log_info("SIGHUP: reading the configuration again");
+	if (!options_reload(mem_total))
+		return;
+	log_init((enum log_level)opt->log_level);
+	check_memory();
+	msg_status_all();	/* clients weigh what is used against the limit */
+	pool_tick();
+}
+
 static void signal_ready(struct source *src)
 {
 	struct signalfd_siginfo info;
@@ -70,6 +109,8 @@ static void signal_ready(struct source *src)
 	while (read(src->fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGUSR1)
 			table_log();
+		else if (info.ssi_signo == SIGHUP)
+			reload();
 		else
 			drain_start(info.ssi_signo == SIGTERM ?
 				    "SIGTERM" : "SIGINT");
@@ -86,6 +127,7 @@ static int signals_init(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	source.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -97,26 +139,6 @@ static int signals_init(void)
 }
 
 /* ---- the process -------------------------------------------------------- */
-
-/*
- * Registered memory counts as locked. CAP_SYS_RESOURCE lets us raise the limit;
- * without it the operator's limit holds, and a grant that exceeds it fails.
- */
-static void raise_memlock(void)
-{
-	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
-
-	if (!setrlimit(RLIMIT_MEMLOCK, &limit))
-		return;
-	if (getrlimit(RLIMIT_MEMLOCK, &limit))
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_MEMLOCK, &limit);
-	if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < opt->memory)
-		log_warn("locked memory is limited to %" PRIu64
-			 " MiB, less than memory = %" PRIu64 " MiB",
-			 (uint64_t)limit.rlim_cur >> 20, opt->memory >> 20);
-}
 
 /*
  * A host short of memory must not page out the very code that could give it
@@ -191,7 +213,8 @@ int main(int argc, char **argv)
 	if (meminfo_read(&info))
 		return EXIT_FAILURE;
 	options_settle(info.total);
-	raise_memlock();
+	mem_total = info.total;
+	check_memory();
 	daemon_epoch = random_nonzero();
 	if (start())
 		return EXIT_FAILURE;

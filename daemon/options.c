@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Options: one table of keys serves the config file, the command line, --help
- * and --dump-config. A wrong key or value ends the daemon with status 2 and
- * a line that says where, which key, which value and why.
+ * and --dump-config. A wrong key or value is named with its place and why. It
+ * ends the daemon with status 2; on reload it leaves all as it was.
  */
 #include <errno.h>
 #include <getopt.h>
 #include <ini.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <infiniswap/wire.h>
 
+#include "client.h"
 #include "options.h"
 #include "util.h"
 
@@ -40,20 +42,25 @@ struct key {
 	enum kind kind;
 	size_t offset;
 	uint64_t min, max;
+	bool fixed;	/* from the start to the end of the daemon */
 	const char *help;
 };
 
+#define KEY_(name_, field, kind_, min_, max_, fixed_, help_) \
+	{ name_, kind_, offsetof(struct options, field), min_, max_, fixed_, help_ }
 #define KEY(name_, field, kind_, min_, max_, help_) \
-	{ name_, kind_, offsetof(struct options, field), min_, max_, help_ }
+	KEY_(name_, field, kind_, min_, max_, false, help_)
+#define FIXED(name_, field, kind_, min_, max_, help_) \
+	KEY_(name_, field, kind_, min_, max_, true, help_)
 
 /* In milliseconds it fits the __le32 on the wire. */
 #define SECONDS_MAX	(7 * 24 * 3600ull)
 #define SIZE_MOST	(1ull << 50)
 
 static const struct key keys[] = {
-	KEY("bind", bind, KIND_TEXT, 0, 0,
+	FIXED("bind", bind, KIND_TEXT, 0, 0,
 	    "address to listen on (default: all)"),
-	KEY("port", port, KIND_NUMBER, 1, 65535,
+	FIXED("port", port, KIND_NUMBER, 1, 65535,
 	    "port to listen on (default 9400)"),
 	KEY("memory", memory, KIND_SIZE, MIB, SIZE_MOST,
 	    "most memory to lend (default: half of RAM)"),
@@ -61,9 +68,9 @@ static const struct key keys[] = {
 	    "memory that stays available here (default: RAM/16, at least 64M)"),
 	KEY("client_quota", client_quota, KIND_SIZE, MIB, SIZE_MOST,
 	    "most memory for one client (default: = memory)"),
-	KEY("max_clients", max_clients, KIND_NUMBER, 1, 4096,
+	KEY("max_clients", max_clients, KIND_NUMBER, 1, CLIENTS_MAX,
 	    "clients served at a time (default 32)"),
-	KEY("slab_size", slab_size, KIND_SLAB, 0, 0,
+	FIXED("slab_size", slab_size, KIND_SLAB, 0, 0,
 	    "slab size prepared at start (default 64M)"),
 	KEY("prepare", prepare, KIND_NUMBER, 0, 1024,
 	    "slabs kept prepared ahead of demand (default 2)"),
@@ -75,11 +82,13 @@ static const struct key keys[] = {
 	    "seconds that SIGTERM waits for clients (default 30)"),
 	KEY("log_level", log_level, KIND_LEVEL, 0, 0,
 	    "error, warning, info or debug (default info)"),
-	KEY("meminfo", meminfo, KIND_TEXT, 0, 0,
+	FIXED("meminfo", meminfo, KIND_TEXT, 0, 0,
 	    "file to read instead of /proc/meminfo (for tests)"),
 };
 
-static struct options options = {
+#define KEYS	ARRAY_SIZE(keys)
+
+static const struct options defaults = {
 	.port = ISW_PORT,
 	.memory = UNSET,
 	.headroom = UNSET,
@@ -94,18 +103,37 @@ static struct options options = {
 	.meminfo = "/proc/meminfo",
 };
 
+static struct options options;	/* in force */
+static bool in_force;		/* they are: the daemon runs */
+
 const struct options *const opt = &options;
+
+/* What is wrong with the configuration, to the one who starts or reloads. */
+__attribute__((format(printf, 1, 2)))
+static void complain(const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (in_force)
+		log_error("%s", text);
+	else
+		fprintf(stderr, "infiniswapd: %s\n", text);
+}
 
 /* ---- values ------------------------------------------------------------- */
 
-static uint64_t *key_u64(const struct key *key)
+static uint64_t *key_u64(const struct key *key, struct options *o)
 {
-	return (uint64_t *)((char *)&options + key->offset);
+	return (uint64_t *)((char *)o + key->offset);
 }
 
-static char *key_text(const struct key *key)
+static char *key_text(const struct key *key, struct options *o)
 {
-	return (char *)&options + key->offset;
+	return (char *)o + key->offset;
 }
 
 /* Digits alone: strtoull would take "-1", " 7" and "0x10" as well. */
@@ -209,28 +237,30 @@ static const char *check_range(const struct key *key, uint64_t value)
 	return why;
 }
 
-static const char *set_text(const struct key *key, const char *text)
+static const char *set_text(const struct key *key, struct options *o,
+			    const char *text)
 {
 	if (strlen(text) >= OPTIONS_TEXT)
 		return "too long";
-	strcpy(key_text(key), text);
+	strcpy(key_text(key, o), text);
 	return NULL;
 }
 
 /* Returns NULL, or what is wrong with @text as a value of @key. */
-static const char *key_set(const struct key *key, const char *text)
+static const char *key_set(const struct key *key, struct options *o,
+			   const char *text)
 {
 	uint64_t value = 0;
 	const char *why;
 
 	if (key->kind == KIND_TEXT)
-		return set_text(key, text);
+		return set_text(key, o, text);
 	why = parse_value(key->kind, text, &value);
 	if (!why)
 		why = check_range(key, value);
 	if (!why)
-		*key_u64(key) = key->kind == KIND_SECONDS ?
-				value * 1000 : value;
+		*key_u64(key, o) = key->kind == KIND_SECONDS ?
+				   value * 1000 : value;
 	return why;
 }
 
@@ -238,15 +268,53 @@ static const struct key *key_find(const char *name)
 {
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(keys); i++)
+	for (i = 0; i < KEYS; i++)
 		if (!strcmp(name, keys[i].name))
 			return &keys[i];
 	return NULL;
 }
 
+static void size_text(uint64_t value, char *text, size_t size)
+{
+	if (value && !(value & (MIB - 1)))
+		snprintf(text, size, "%" PRIu64 "M", value / MIB);
+	else
+		snprintf(text, size, "%" PRIu64, value);
+}
+
+/* The value as a file has it. */
+static const char *key_get(const struct key *key, struct options *o, char *text,
+			   size_t size)
+{
+	uint64_t value = key->kind == KIND_TEXT ? 0 : *key_u64(key, o);
+
+	switch (key->kind) {
+	case KIND_TEXT:
+		snprintf(text, size, "%s", key_text(key, o));
+		break;
+	case KIND_LEVEL:
+		snprintf(text, size, "%s",
+			 log_level_name((enum log_level)value));
+		break;
+	case KIND_SIZE:
+	case KIND_SLAB:
+		size_text(value, text, size);
+		break;
+	case KIND_SECONDS:
+		snprintf(text, size, "%" PRIu64, value / 1000);
+		break;
+	case KIND_NUMBER:
+		snprintf(text, size, "%" PRIu64, value);
+		break;
+	}
+	return text;
+}
+
 /* ---- config file -------------------------------------------------------- */
 
 struct config {
+	struct options options;
+	int lines[KEYS];	/* where each key stands; 0: nowhere */
 	const char *path;
 	FILE *file;
 	int line;		/* inih as packaged does not pass it on */
@@ -277,36 +345,40 @@ static int config_value(void *arg, const char *section, const char *name,
 	else if (!key)
 		why = "no such key";
 	else
-		why = key_set(key, value);
-	if (!why)
+		why = key_set(key, &config->options, value);
+	if (!why) {
+		config->lines[key - keys] = config->line;
 		return 1;
-	fprintf(stderr, "infiniswapd: %s:%d: %s = %s: %s\n",
-		config->path, config->line, name, value, why);
+	}
+	complain("%s:%d: %s = %s: %s", config->path, config->line, name, value,
+		 why);
 	config->failed = true;
 	return 0;
 }
 
 /* A default file that is not there is no error; one that was named is. */
-static void config_read(const char *path, bool named)
+static bool config_read(struct config *config, bool named)
 {
-	struct config config = { .path = path };
 	int bad_line;
 
-	config.file = fopen(path, "re");
-	if (!config.file) {
+	config->file = fopen(config->path, "re");
+	if (!config->file) {
 		if (!named && errno == ENOENT)
-			return;
-		fprintf(stderr, "infiniswapd: %s: %s\n", path, strerror(errno));
-		exit(EXIT_USAGE);
+			return true;
+		complain("%s: %s", config->path, strerror(errno));
+		return false;
 	}
-	bad_line = ini_parse_stream(config_getline, &config, config_value,
-				    &config);
-	fclose(config.file);
-	if (bad_line && !config.failed)
-		fprintf(stderr, "infiniswapd: %s:%d: not \"key = value\"\n",
-			path, bad_line);
-	if (bad_line || config.failed)
-		exit(EXIT_USAGE);
+	bad_line = ini_parse_stream(config_getline, config, config_value,
+				    config);
+	if (ferror(config->file)) {
+		complain("%s: %s", config->path, strerror(errno));
+		config->failed = true;
+	} else if (bad_line && !config->failed) {
+		complain("%s:%d: not \"key = value\"", config->path, bad_line);
+		config->failed = true;
+	}
+	fclose(config->file);
+	return !config->failed;
 }
 
 /* ---- output ------------------------------------------------------------- */
@@ -321,41 +393,23 @@ static void usage(void)
 	       "  --dump-config      show the values in force and end\n"
 	       "  --help, --version\n\nKeys, in FILE as \"key = value\":\n",
 	       DEFAULT_CONFIG);
-	for (i = 0; i < ARRAY_SIZE(keys); i++)
-		printf("  --%-16s %s\n", keys[i].name, keys[i].help);
+	for (i = 0; i < KEYS; i++)
+		printf("  --%-16s%c %s\n", keys[i].name,
+		       keys[i].fixed ? '*' : ' ', keys[i].help);
 	printf("\nSIGTERM drains: clients are asked to give their grants back.\n"
+	       "SIGHUP reads FILE again; * is what needs a restart.\n"
 	       "SIGUSR1 logs a table of clients, grants and memory.\n");
 }
 
-static void dump_size(const struct key *key, uint64_t value)
+/* What comes out is a config file. */
+static void dump(void)
 {
-	if (value && !(value & (MIB - 1)))
-		printf("%s = %" PRIu64 "M\n", key->name, value / MIB);
-	else
-		printf("%s = %" PRIu64 "\n", key->name, value);
-}
+	char text[OPTIONS_TEXT];
+	size_t i;
 
-static void dump_key(const struct key *key)
-{
-	switch (key->kind) {
-	case KIND_TEXT:
-		printf("%s = %s\n", key->name, key_text(key));
-		break;
-	case KIND_LEVEL:
-		printf("%s = %s\n", key->name,
-		       log_level_name((enum log_level)*key_u64(key)));
-		break;
-	case KIND_SIZE:
-	case KIND_SLAB:
-		dump_size(key, *key_u64(key));
-		break;
-	case KIND_SECONDS:
-		printf("%s = %" PRIu64 "\n", key->name, *key_u64(key) / 1000);
-		break;
-	case KIND_NUMBER:
-		printf("%s = %" PRIu64 "\n", key->name, *key_u64(key));
-		break;
-	}
+	for (i = 0; i < KEYS; i++)
+		printf("%s = %s\n", keys[i].name,
+		       key_get(&keys[i], &options, text, sizeof(text)));
 }
 
 /* ---- command line ------------------------------------------------------- */
@@ -370,7 +424,7 @@ enum {
 
 #define OPTS_BEFORE_KEYS	4
 
-static struct option long_options[OPTS_BEFORE_KEYS + ARRAY_SIZE(keys) + 1] = {
+static struct option long_options[OPTS_BEFORE_KEYS + KEYS + 1] = {
 	{ "config", required_argument, NULL, OPT_CONFIG },
 	{ "dump-config", no_argument, NULL, OPT_DUMP },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -378,6 +432,7 @@ static struct option long_options[OPTS_BEFORE_KEYS + ARRAY_SIZE(keys) + 1] = {
 };
 
 static const char *config_path;
+static const char *arguments[KEYS];	/* values that win over the file's */
 static bool dump_wanted;
 
 /* --client-quota=1G is taken for --client_quota=1G. */
@@ -397,12 +452,14 @@ static void unify_dashes(int argc, char **argv)
 
 static void take_key(const struct key *key, const char *value)
 {
-	const char *why = key_set(key, value);
+	struct options scratch;
+	const char *why = key_set(key, &scratch, value);
 
-	if (!why)
-		return;
-	fprintf(stderr, "infiniswapd: --%s=%s: %s\n", key->name, value, why);
-	exit(EXIT_USAGE);
+	if (why) {
+		complain("--%s=%s: %s", key->name, value, why);
+		exit(EXIT_USAGE);
+	}
+	arguments[key - keys] = value;
 }
 
 static void take_option(int c)
@@ -424,6 +481,8 @@ static void take_option(int c)
 	case '?':
 		fprintf(stderr, "infiniswapd: try --help\n");
 		exit(EXIT_USAGE);
+	default:
+		take_key(&keys[c - OPT_KEY], optarg);
 	}
 }
 
@@ -431,15 +490,30 @@ static void name_keys(void)
 {
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(keys); i++)
+	for (i = 0; i < KEYS; i++)
 		long_options[OPTS_BEFORE_KEYS + i] = (struct option) {
 			keys[i].name, required_argument, NULL, OPT_KEY + (int)i
 		};
 }
 
-/* Two passes, so that the command line wins wherever --config stands. */
+/* Defaults, then the file, then the command line. */
+static bool configure(struct config *config)
+{
+	size_t i;
+
+	config->options = defaults;
+	config->path = config_path ?: DEFAULT_CONFIG;
+	if (!config_read(config, config_path != NULL))
+		return false;
+	for (i = 0; i < KEYS; i++)
+		if (arguments[i])
+			key_set(&keys[i], &config->options, arguments[i]);
+	return true;
+}
+
 void options_parse(int argc, char **argv)
 {
+	struct config config = { .line = 0 };
 	int c;
 
 	name_keys();
@@ -447,32 +521,77 @@ void options_parse(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1)
 		take_option(c);
 	if (optind < argc) {
-		fprintf(stderr, "infiniswapd: \"%s\": not an option\n",
-			argv[optind]);
+		complain("\"%s\": not an option", argv[optind]);
 		exit(EXIT_USAGE);
 	}
-	config_read(config_path ?: DEFAULT_CONFIG, config_path != NULL);
-	optind = 1;
-	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1)
-		if (c >= OPT_KEY)
-			take_key(&keys[c - OPT_KEY], optarg);
+	if (!configure(&config))
+		exit(EXIT_USAGE);
+	options = config.options;
+}
+
+static void settle(struct options *o, uint64_t mem_total)
+{
+	if (o->memory == UNSET)
+		o->memory = mem_total / 2 > MIB ? mem_total / 2 : MIB;
+	if (o->headroom == UNSET)
+		o->headroom = mem_total / 16 > 64 * MIB ?
+			      mem_total / 16 : 64 * MIB;
+	if (o->client_quota == UNSET)
+		o->client_quota = o->memory;
 }
 
 void options_settle(uint64_t mem_total)
 {
+	settle(&options, mem_total);
+	if (dump_wanted) {
+		dump();
+		exit(EXIT_SUCCESS);
+	}
+	in_force = true;
+}
+
+/* ---- reload ------------------------------------------------------------- */
+
+static const char *shown(const char *text)
+{
+	return *text ? text : "nothing";
+}
+
+/* @next has another value: take it, or say why not. */
+static void key_change(const struct key *key, struct config *next,
+		       const char *from, const char *to)
+{
+	int line = next->lines[key - keys];
+
+	if (!key->fixed) {
+		log_info("%s = %s, was %s", key->name, to, from);
+		memcpy(key_u64(key, &options), key_u64(key, &next->options),
+		       sizeof(uint64_t));
+	} else if (line) {
+		log_warn("%s:%d: %s = %s: needs a restart, %s stays",
+			 next->path, line, key->name, to, shown(from));
+	} else {
+		log_warn("%s: %s is not set: needs a restart, %s stays",
+			 next->path, key->name, shown(from));
+	}
+}
+
+bool options_reload(uint64_t mem_total)
+{
+	struct config next = { .line = 0 };
+	char from[OPTIONS_TEXT], to[OPTIONS_TEXT];
 	size_t i;
 
-	if (options.memory == UNSET)
-		options.memory = mem_total / 2 > MIB ? mem_total / 2 : MIB;
-	if (options.headroom == UNSET)
-		options.headroom = mem_total / 16 > 64 * MIB ?
-				   mem_total / 16 : 64 * MIB;
-	if (options.client_quota == UNSET)
-		options.client_quota = options.memory;
-	if (!dump_wanted)
-		return;
-	/* What comes out is a config file. */
-	for (i = 0; i < ARRAY_SIZE(keys); i++)
-		dump_key(&keys[i]);
-	exit(EXIT_SUCCESS);
+	if (!configure(&next)) {
+		log_error("%s: not loaded, all stays as it was", next.path);
+		return false;
+	}
+	settle(&next.options, mem_total);
+	for (i = 0; i < KEYS; i++) {
+		key_get(&keys[i], &options, from, sizeof(from));
+		key_get(&keys[i], &next.options, to, sizeof(to));
+		if (strcmp(from, to))
+			key_change(&keys[i], &next, from, to);
+	}
+	return true;
 }

@@ -3,6 +3,7 @@
 #ifndef DAEMON_OPTIONS_H
 #define DAEMON_OPTIONS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "log.h"
@@ -31,5 +32,10 @@ extern const struct options *const opt;
 void options_parse(int argc, char **argv);
 /* Fill in what depends on the host's memory; ends here for --dump-config. */
 void options_settle(uint64_t mem_total);
+/*
+ * Read the config file again. What can change does, what cannot is named and
+ * keeps its value; false: the file is wrong, and nothing has changed.
+ */
+bool options_reload(uint64_t mem_total);
 
 #endif

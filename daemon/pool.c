@@ -156,6 +156,13 @@ struct region *pool_take(uint64_t length)
 	return NULL;
 }
 
+/* Only ever after limits were lowered. */
+static bool over_limit(void)
+{
+	return count_wanted() > opt->prepare ||
+	       grant_bytes() + ready_bytes > opt->memory;
+}
+
 void pool_tick(void)
 {
 	if (closed)
@@ -164,7 +171,7 @@ void pool_tick(void)
 	if (grant_bytes() + ready_bytes > opt->memory)
 		pool_drop(other_size);
 	/* The host comes first: one region a tick, the memory shows late. */
-	if (ready && !host_can_spare(0, opt->headroom))
+	if (ready && (over_limit() || !host_can_spare(0, opt->headroom)))
 		give_back(unlink_at(&ready));
 	else
 		pool_fill();

@@ -61,7 +61,7 @@ static int conn_accept(struct conn *conn, uint8_t responder_resources)
 		.role = conn->role,
 		.epoch = __cpu_to_le64(daemon_epoch),
 		.session = __cpu_to_le64(s->number),
-		.lease_ms = __cpu_to_le32((uint32_t)opt->lease_ms),
+		.lease_ms = __cpu_to_le32((uint32_t)s->client->lease_ms),
 	};
 	int most = s->device->max_rd_atom;
 	struct rdma_conn_param param = {
@@ -191,6 +191,7 @@ int session_open(struct client *client, const struct connect_request *req)
 
 	if (!s)
 		return ISW_REJ_RESOURCES;
+	client->lease_ms = opt->lease_ms;
 	reason = conn_open(&s->conns[0], s, req);
 	if (reason) {
 		session_free(s);

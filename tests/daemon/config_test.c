@@ -129,6 +129,7 @@ static void test_bad_arguments(void)
 	refused_argument("stray", "\"stray\": not an option");
 	refused_argument("--config=/nonexistent/file",
 			 "/nonexistent/file: No such file");
+	refused_argument("--config=/tmp", "/tmp: Is a directory");
 }
 
 static void test_help_and_version(void)

@@ -76,6 +76,17 @@ bool donor_start(const char *arg, ...)
 	return donor_log_wait("ready on", READY_MS);
 }
 
+bool donor_start_config(const char *path)
+{
+	char port[16], *argv[] = {
+		(char *)donor.program, port, "--config", (char *)path, NULL,
+	};
+
+	snprintf(port, sizeof(port), "--port=%u", ++donor.port);
+	spawn(argv);
+	return donor_log_wait("ready on", READY_MS);
+}
+
 int donor_run(const char *arg, ...)
 {
 	char *argv[ARGS_MAX] = { (char *)donor.program };

@@ -22,6 +22,8 @@ extern struct donor donor;
  * NULL) say otherwise, and wait until it is ready. False: it ended instead.
  */
 bool donor_start(const char *arg, ...);
+/* The same with this config file and nothing else said but the port. */
+bool donor_start_config(const char *path);
 /* Run it with exactly these arguments to its end; the exit status. */
 int donor_run(const char *arg, ...) __attribute__((sentinel));
 /* The same while the one that was started runs on. */

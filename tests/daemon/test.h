@@ -28,7 +28,8 @@ struct test_list {
 };
 
 extern const struct test_list config_tests, session_tests, grant_tests,
-			      message_tests, limit_tests, end_tests;
+			      message_tests, limit_tests, reload_tests,
+			      end_tests;
 
 /* End the test, failed; the reason is for people. */
 __attribute__((format(printf, 1, 2), noreturn))
