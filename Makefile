@@ -107,7 +107,9 @@ build/tests/guest/daemon_test: $(daemon_test-objs)
 
 build/tests/guest/%: build/tests/e2e/%.o
 	@mkdir -p $(@D)
-	$(call say,LD) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $<
+	$(call say,LD) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $< $(guest-ldlibs)
+
+build/tests/guest/cmpeer: guest-ldlibs = $(call packages,--libs,$(guest-libs))
 
 $(daemon-objs) $(tools-objs): build/%.o: %.c
 	@mkdir -p $(@D)

@@ -50,6 +50,13 @@ static void address_text(struct sockaddr *sa, char *text, size_t size)
 	snprintf(text, size, "%s", host);
 }
 
+/* There a READ need not see what an earlier WRITE wrote. */
+static bool is_iwarp(const struct rdma_cm_id *id)
+{
+	return id->verbs &&
+	       id->verbs->device->transport_type == IBV_TRANSPORT_IWARP;
+}
+
 /* Returns 0 or an enum isw_reject. */
 static int open_new(const struct connect_request *req, const char *address)
 {
@@ -116,14 +123,34 @@ static int on_data(const struct connect_request *req)
 
 static int on_hello(const struct connect_request *req, const char *address)
 {
-	if (!req->id->verbs ||
-	    req->id->verbs->device->transport_type == IBV_TRANSPORT_IWARP)
+	if (!req->id->verbs || is_iwarp(req->id))
 		return ISW_REJ_TRANSPORT;
 	return req->hello.role == ISW_ROLE_CONTROL ?
 	       on_control(req, address) : on_data(req);
 }
 
-static void reject(struct rdma_cm_id *id, int reason, const char *address)
+/* In a request of another version this much is where it always was. */
+static void log_reject(const struct cm_event *ev, int reason,
+		       const char *address)
+{
+	const struct isw_cm_req *req = (const void *)ev->private_data;
+	const struct ibv_context *verbs = ev->id->verbs;
+
+	if (reason == ISW_REJ_VERSION)
+		log_limited(LOG_WARN, "rejected a connection from %s: %s: %u, this is %u",
+			    address, isw_reject_name(reason),
+			    __le16_to_cpu(req->version), ISW_VERSION);
+	else if (reason == ISW_REJ_TRANSPORT && verbs)
+		log_limited(LOG_WARN, "rejected a connection from %s: %s: %s%s",
+			    address, isw_reject_name(reason),
+			    ibv_get_device_name(verbs->device),
+			    is_iwarp(ev->id) ? " is iWARP" : "");
+	else
+		log_limited(LOG_WARN, "rejected a connection from %s: %s",
+			    address, isw_reject_name(reason));
+}
+
+static void reject(struct rdma_cm_id *id, int reason)
 {
 	struct isw_cm_rej rej = {
 		.magic = __cpu_to_le32(ISW_MAGIC),
@@ -131,8 +158,6 @@ static void reject(struct rdma_cm_id *id, int reason, const char *address)
 		.reason = __cpu_to_le16((uint16_t)reason),
 	};
 
-	log_limited(LOG_WARN, "rejected a connection from %s: %s", address,
-		    isw_reject_name(reason));
 	if (rdma_reject(id, &rej, sizeof(rej)))
 		log_limited(LOG_DEBUG, "reject: %s", strerror(errno));
 	rdma_destroy_id(id);
@@ -154,8 +179,10 @@ static void on_request(const struct cm_event *ev)
 				   &req.hello);
 	if (!reason)
 		reason = on_hello(&req, address);
-	if (reason)
-		reject(ev->id, reason, address);
+	if (!reason)
+		return;
+	log_reject(ev, reason, address);
+	reject(ev->id, reason);
 }
 
 /* ---- other events ------------------------------------------------------- */
@@ -250,8 +277,12 @@ static int listener_create(struct sockaddr *sa, bool only_v6,
 	if (only_v6)
 		rdma_set_option(*id, RDMA_OPTION_ID, RDMA_OPTION_ID_AFONLY,
 				&yes, sizeof(yes));
-	if (!rdma_bind_addr(*id, sa))
-		ret = rdma_listen(*id, BACKLOG);
+	if (!rdma_bind_addr(*id, sa)) {
+		if (is_iwarp(*id))
+			errno = EPROTONOSUPPORT;
+		else
+			ret = rdma_listen(*id, BACKLOG);
+	}
 	if (!ret)
 		return 0;
 	ret = -errno;
@@ -268,6 +299,8 @@ static const char *hint(int error)
 	case EADDRINUSE:
 	case EADDRNOTAVAIL:
 		return " (is another infiniswapd running?)";
+	case EPROTONOSUPPORT:
+		return " (the RDMA device is iWARP)";
 	}
 	return "";
 }

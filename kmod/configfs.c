@@ -393,7 +393,7 @@ static int donor_clear_address(struct isw_donor *donor, const char *page,
 }
 
 /* An address that one host has: not "any", not a broadcast, not a group. */
-static bool is_host(const struct sockaddr_storage *addr)
+static bool is_host_address(const struct sockaddr_storage *addr)
 {
 	const struct in6_addr *v6 = &((struct sockaddr_in6 *)addr)->sin6_addr;
 	__be32 v4 = ((struct sockaddr_in *)addr)->sin_addr.s_addr;
@@ -413,7 +413,10 @@ static int donor_set_address(struct isw_donor *donor, const char *text)
 
 	snprintf(port, sizeof(port), "%u", donor->port);
 	if (inet_pton_with_scope(&init_net, AF_UNSPEC, text, port, &addr) ||
-	    !is_host(&addr))
+	    !is_host_address(&addr))
+		return -EINVAL;
+	/* in4_pton() ends at a colon and does not say so */
+	if (addr.ss_family == AF_INET && strchr(text, ':'))
 		return -EINVAL;
 	if (dev->powered) {
 		ret = pin(&donor->item);
@@ -566,7 +569,7 @@ static struct config_item *donor_make(struct config_group *group,
 	}
 	if (!is_plain(name)) {
 		isw_err(dev, "donors: %*pE: has a space or a character that is not printable ASCII\n",
-			value_width(name, strlen(name)), name);
+			(int)strlen(name), name);
 		return ERR_PTR(-EINVAL);
 	}
 	donor = isw_donor_create(dev, name);
@@ -620,7 +623,7 @@ static struct config_group *device_make(struct config_group *group,
 		canonical[0] = '\0';
 	if (strcmp(name, canonical)) {	/* leading zeros, an overflow, a tail */
 		pr_err("%*pE: name is not infiniswap0 to infiniswap31\n",
-		       value_width(name, strlen(name)), name);
+		       (int)strlen(name), name);
 		return ERR_PTR(-EINVAL);
 	}
 	dev = isw_device_create(name);

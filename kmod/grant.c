@@ -138,7 +138,8 @@ static int grant_ask(struct isw_device *dev, struct isw_donor *donor)
 	ret = isw_call(donor, &call, &msg.hdr, ISW_MSG_GRANT);
 
 	if (ret == -EREMOTEIO && donor->refusal != call.code)
-		isw_donor_warn(donor, "grant refused: %s\n",
+		isw_donor_warn(donor, "grant of %llu MiB refused: %s\n",
+			       dev->cfg.slab_size >> 20,
 			       isw_error_name(call.code));
 	donor->refusal = ret == -EREMOTEIO ? call.code : 0;
 	if (ret)

@@ -242,6 +242,10 @@ static void conn_rejected(struct isw_conn *conn, struct rdma_cm_event *ev)
 				       ev->param.conn.private_data_len,
 				       &version);
 
+	if (reason == ISW_REJ_VERSION && conn->donor->failures < 1)
+		isw_donor_warn(conn->donor,
+			       "protocol version %u is not spoken, but %u\n",
+			       ISW_VERSION, version);
 	if (reason)
 		conn_step(conn, reason == ISW_REJ_STALE ? -ESTALE : -ECONNREFUSED,
 			  isw_reject_name(reason));
