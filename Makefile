@@ -14,6 +14,9 @@ MAKEFLAGS += --no-builtin-rules
 
 PREFIX ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
+MANDIR ?= $(PREFIX)/share/man
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 
 CC := gcc
 INSTALL ?= install
@@ -172,11 +175,32 @@ demo: ## redis on remote memory: scripts/demo
 
 # ---- install, clean, help ------------------------------------------------
 
-install: install-modules install-programs ## programs and module; DESTDIR=, PREFIX=, KDIR=
+install: install-modules install-userspace ## module, programs, manual, systemd unit; DESTDIR=, PREFIX=, KDIR=
+
+install-userspace: install-programs install-man install-config
 
 install-programs: daemon tools
 	$(INSTALL) -d $(DESTDIR)$(SBINDIR)
 	$(INSTALL) build/infiniswapd build/infiniswapctl $(DESTDIR)$(SBINDIR)
+
+man-pages := $(patsubst docs/man/%.md,build/man/%,$(wildcard docs/man/*.md))
+
+$(man-pages): build/man/%: docs/man/%.md scripts/man
+	@mkdir -p $(@D)
+	$(call say,MAN) scripts/man $< >$@
+
+install-man: $(man-pages)
+	$(foreach n,5 8,$(INSTALL) -D -m 644 -t $(DESTDIR)$(MANDIR)/man$(n) $(filter %.$(n),$^) &&) :
+
+# A configuration that is there is the operator's.
+install-config:
+	$(INSTALL) -d $(DESTDIR)$(UNITDIR)
+	sed 's|/usr/sbin/|$(SBINDIR)/|' packaging/infiniswapd.service \
+		>$(DESTDIR)$(UNITDIR)/infiniswapd.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/infiniswapd.service
+	[ -e $(DESTDIR)$(SYSCONFDIR)/infiniswap/infiniswapd.conf ] || \
+		$(INSTALL) -D -m 644 packaging/infiniswapd.conf \
+			$(DESTDIR)$(SYSCONFDIR)/infiniswap/infiniswapd.conf
 
 # A module for the lab's kernel is of no use here, so its headers do not count.
 install-modules:
@@ -194,7 +218,8 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12 | sed 's/^/  make /'
 
 .PHONY: all modules modules-if-any daemon tools guest-programs unit-programs \
-	unit kselftest style test check demo install install-programs install-modules \
+	unit kselftest style test check demo install install-userspace install-programs \
+	install-man install-config install-modules \
 	clean help
 
 -include $(shell find build -name '*.d' 2>/dev/null)
