@@ -3,8 +3,9 @@
  * Slabs: publishing and draining their mappings, the requests parked on them,
  * their page words. Which mapping to publish is decided in map.c.
  */
-#include <linux/vmalloc.h>
+#include <linux/mm.h>
 #include <linux/sched.h>
+#include <linux/vmalloc.h>
 
 #include "device.h"
 #include "io.h"
@@ -17,12 +18,15 @@ int isw_slabs_alloc(struct isw_device *dev)
 	/* a size too large for this machine: no OOM killer, no stack dump */
 	const gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_RETRY_MAYFAIL |
 			  __GFP_NOWARN;
+	size_t slabs = array_size(dev->nr_slabs, sizeof(*dev->slabs));
+	size_t words = array_size(isw_nr_pages(dev), sizeof(*dev->words));
 	u32 i;
 
-	dev->slabs = __vmalloc(array_size(dev->nr_slabs, sizeof(*dev->slabs)),
-			       gfp);
-	dev->words = __vmalloc(array_size(isw_nr_pages(dev),
-					  sizeof(*dev->words)), gfp);
+	/* nor reclaim of all that there is, just to find that out */
+	if (size_add(slabs, words) >> PAGE_SHIFT > si_mem_available())
+		return -ENOMEM;
+	dev->slabs = __vmalloc(slabs, gfp);
+	dev->words = __vmalloc(words, gfp);
 	if (!dev->slabs || !dev->words) {
 		isw_slabs_free(dev);
 		return -ENOMEM;
