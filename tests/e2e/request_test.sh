@@ -1,0 +1,173 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout=600
+#
+# Shapes of requests: many pages and segments in one, pages that come from
+# different places, discards over several slabs, large folios, and slots that
+# swap gives up. ISW_KERNEL names the kernel, 6.1 unless given.
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/lib/functions.sh
+. "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
+
+device=/dev/infiniswap0
+thp=/sys/kernel/mm/transparent_hugepage
+kernel=${ISW_KERNEL:-6.1}
+seed=${ISW_SEED:-$RANDOM}
+mib=1048576
+result=$(mktemp)
+requests=$(mktemp)
+cleanup_add rm -f "$result" "$requests"
+
+field()
+{
+	sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" "$result"
+}
+
+rawio()
+{
+	echo "rawio seed $seed: $*"
+	lab exec client --timeout 120 -- rawio "$device" "$seed" "$@"
+}
+
+# seen COMMAND… - run it; $requests then has "R|W|D BYTES HOW-MANY" of all
+# requests that the driver of the device was given meanwhile
+seen()
+{
+	local event=/sys/kernel/tracing/events/block/block_rq_issue
+	# shellcheck disable=SC2016 # for the guest's shell
+	local number='IFS=: read -r major minor </sys/block/infiniswap0/dev; echo $((major << 20 | minor))'
+
+	lab_run client "echo 'hist:keys=rwbs,bytes if dev == $(lab_run client "$number")' >$event/trigger"
+	"$@"
+	lab_run client "cat $event/hist && sed -n 's/^\(hist:keys=[a-z,]*\).*/!\1/p' $event/trigger >/tmp/off &&
+		cat /tmp/off >$event/trigger" |
+		sed -n 's/.*rwbs: \([RWD]\)[A-Z]* *, bytes: *\([0-9]*\).*hitcount: *\([0-9]*\)/\1 \2 \3/p' >"$requests"
+	cat "$requests"
+}
+
+# requests_of KIND BYTES
+requests_of()
+{
+	awk -v kind="$1" -v bytes="$2" '$1 == kind && $2 == bytes { n += $3 } END { print n + 0 }' "$requests"
+}
+
+no_request_failed()
+{
+	[ "$(lab_counter client read_errors)" = 0 ]
+	[ "$(lab_counter client write_errors)" = 0 ]
+}
+
+lab_up --kernel "$kernel" --donors 2 --client-mem 384M --daemon-args=--slab_size=1M
+lab_device_on 64M 1M --ready-grants 16
+lab_run client 'echo 1 >/proc/sys/vm/nr_hugepages'
+
+# First, since it needs pages that nobody has written to.
+test_one_read_of_pages_from_four_places()
+{
+	seen rawio holes 4096
+	[ "$(requests_of R "$mib")" = 2 ]	# in one segment, and in 16
+	no_request_failed
+}
+
+test_1_mib_in_16_segments_is_one_request()
+{
+	seen rawio scatter 0 256 16
+	[ "$(requests_of W "$mib")" = 1 ]
+	[ "$(requests_of R "$mib")" = 1 ]
+	no_request_failed
+}
+
+test_17_segments_are_two_requests()
+{
+	seen rawio scatter 0 255 17
+	[ "$(wc -l <"$requests")" = 4 ]
+	[ "$(requests_of W $((240 * 4096)))" = 1 ]
+	[ "$(requests_of W $((15 * 4096)))" = 1 ]
+	no_request_failed
+}
+
+test_1_mib_across_a_slab_is_a_request_to_each()
+{
+	seen rawio scatter 128 256 1
+	[ "$(requests_of W $((mib / 2)))" = 2 ]
+	[ "$(requests_of R $((mib / 2)))" = 2 ]
+	no_request_failed
+}
+
+# Pages 129 to 1153 of 1280: the ends of slabs 0 and 4, all of 1 to 3.
+test_a_discard_that_spans_slabs_is_one_request_and_spares_the_rest()
+{
+	seen rawio span 1280 129 1025
+	[ "$(requests_of D $((1025 * 4096)))" = 1 ]
+	no_request_failed
+}
+
+test_whatever_is_done_reads_give_what_was_written_last()
+{
+	rawio model 8192 15
+	no_request_failed
+}
+
+# swapped_out ARGUMENT… - swapout's result, with all that is the same for all
+swapped_out()
+{
+	lab exec client --timeout 120 -- swapout -s "$seed" "$@" | tee "$result"
+	[ "$(field bad)" = 0 ]
+	# what is dirty or busy at that moment may stay
+	[ "$(field out)" -ge $(($(field pages) * 9 / 10)) ] || fail "only $(field out) pages went out"
+	[ "$(field same)" = "$(field out)" ] || fail "slots do not hold their pages"
+	no_request_failed
+}
+
+test_slots_of_a_process_that_ended_hold_nothing()
+{
+	lab_run client "echo 0 >/proc/sys/vm/nr_hugepages && mkswap $device >/dev/null && swapon $device"
+	swapped_out "$device" 16
+	[ "$(field out_again)" -gt 0 ]
+	[ "$(field same_again)" = "$(field out_again)" ]
+	# a CPU collects 64 slots before it frees them
+	[ "$(field left)" -le 64 ] || fail "$(field left) slots still hold pages"
+	[ "$(($(field left) + $(field freed)))" = "$(field out_again)" ]
+}
+
+# huge_pages_out SIZE-KIB COUNTER BYTES-OF-A-REQUEST
+huge_pages_out()
+{
+	local before
+
+	before=$(lab_run client "$2")
+	seen swapped_out -H "$device" 16
+	echo "$(($(lab_run client "$2") - before)) pages of $1 KiB went out whole"
+	[ $(($(lab_run client "$2") - before)) -ge $((9 * 16 * 1024 / ($1 * 10))) ]
+	[ "$(requests_of W "$3")" -gt 0 ]
+}
+
+test_huge_pages_go_out_whole()
+{
+	lab_run client "echo madvise >$thp/enabled; echo 1 >/proc/sys/vm/compact_memory"
+	huge_pages_out 2048 "awk '/^thp_swpout / { print \$2 }' /proc/vmstat" "$mib"
+}
+
+if [ "$kernel" != 6.1 ]; then
+test_folios_of_64k_go_out_whole()
+{
+	lab_run client "echo never >$thp/hugepages-2048kB/enabled; echo madvise >$thp/hugepages-64kB/enabled"
+	huge_pages_out 64 "cat $thp/hugepages-64kB/stats/swpout" 65536
+}
+fi
+
+test_device_and_module_go()
+{
+	lab swap off
+	lab_run client rmmod infiniswap
+}
+
+test_kernel_logs_are_clean()
+{
+	lab_logs_clean
+}
+
+ktap_main
