@@ -511,10 +511,10 @@ static ssize_t isw_donor_drain_store(struct config_item *item, const char *page,
 	struct isw_donor *donor = to_donor(item);
 	struct isw_device *dev = donor->dev;
 	int ret = 0;
-	bool drain;
+	u8 drain;
 
 	mutex_lock(&dev->power_lock);
-	if (kstrtobool(page, &drain))
+	if (kstrtou8(page, 10, &drain) || drain > 1)
 		ret = refuse_donor(donor, "drain", page, count, "not 0 or 1",
 				   -EINVAL);
 	else
