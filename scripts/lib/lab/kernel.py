@@ -56,11 +56,14 @@ class Headers:
         with cache.scratch("kernel-debs") as debs:
             release, packages = self._download(debs)
             apt.unpack(packages, root, _NO_SUCH_DEVICE + _DOCUMENTATION)
-        _relocate_headers(root, release, cache.directory() / f"kernels/{self.version}")
+        final = cache.directory() / f"kernels/{self.version}"
+        _relocate_headers(root, release, final)
+        if self.version == NEWEST:
+            _relocate_tools(root, final)
         (root / "release").write_text(release + "\n")
 
     def _download(self, into):
-        return _download(_NEWEST_RELEASE, _NEWEST_FROM, (), into)
+        return _download(_NEWEST_RELEASE, _NEWEST_FROM, (), into, ("libc6",))
 
 
 class Kernel(Headers):
@@ -100,8 +103,8 @@ class Kernel(Headers):
         return found
 
 
-def _download(pattern, places, parts, into):
-    """The newest release like PATTERN of the first place that has one: headers and PARTS."""
+def _download(pattern, places, parts, into, others=()):
+    """The newest release like PATTERN of the first place that has one: headers, PARTS, OTHERS."""
     reasons = []
     for lists in places:
         def look(lists=lists):
@@ -111,7 +114,7 @@ def _download(pattern, places, parts, into):
             return release, lists.download([
                 headers, lists.dependency(headers, r"linux-headers-\S+-common"),
                 lists.dependency(headers, r"linux-kbuild-\S+"),
-                *(part + release for part in parts)], into)
+                *(part + release for part in parts), *others], into)
         try:
             return lists.fresh(look)
         except LabError as error:
@@ -144,6 +147,25 @@ def _relocate_headers(root, release, final):
         target = Path(os.readlink(link))
         link.unlink()
         link.symlink_to(Path("../../..") / target.relative_to("/"))
+
+
+def _relocate_tools(root, final):
+    """Let the build's tools run on the C library they want where this machine's is too old."""
+    libraries = "usr/lib/x86_64-linux-gnu"
+    tools = [path for path in root.glob("usr/lib/linux-kbuild-*/**/*")
+             if path.is_file() and not path.is_symlink() and os.access(path, os.X_OK)]
+    for path in tools:
+        listing = subprocess.run(["ldd", path], capture_output=True, text=True, check=False)
+        if "GLIBC_" not in listing.stdout + listing.stderr:
+            continue
+        real = path.with_name(path.name + ".elf")
+        path.rename(real)
+        # Only the C library is from there: what else they need, make needs too.
+        path.write_text(f"""#!/bin/sh
+exec {final}/{libraries}/ld-linux-x86-64.so.2 --library-path \\
+\t{final}/{libraries}:/{libraries}:/lib/x86_64-linux-gnu {final}/{real.relative_to(root)} "$@"
+""")
+        path.chmod(0o755)
 
 
 def extract_vmlinux(bzimage, out):
