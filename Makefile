@@ -170,6 +170,10 @@ test: daemon tools guest-programs unit-programs ## build, unit tests and style: 
 check: ## everything, in the lab: scripts/check
 	@scripts/check
 
+soak: ## long runs, to be gone on with: scripts/soak --help, docs/reliability.md
+	@scripts/soak page-ins
+	@scripts/soak life
+
 demo: ## redis on remote memory: scripts/demo
 	@scripts/demo
 
@@ -218,7 +222,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12 | sed 's/^/  make /'
 
 .PHONY: all modules modules-if-any daemon tools guest-programs unit-programs \
-	unit kselftest style test check demo install install-userspace install-programs \
+	unit kselftest style test check soak demo install install-userspace install-programs \
 	install-man install-config install-modules \
 	clean help
 

@@ -132,7 +132,7 @@ item_names()
 donor_settings()
 {
 	values infiniswap0/donors/donor1/address "not an IPv4 or IPv6 address of a host" \
-		"" garbage donor1 10.7.0 10.7.0.900 10.7.0.101:9400 "10.7.0.101 x" \
+		garbage donor1 10.7.0 10.7.0.900 10.7.0.101:9400 "10.7.0.101 x" \
 		0.0.0.0 255.255.255.255 224.0.0.1 :: ff02::1 1:2:3
 	client "infiniswap0/donors/donor1/address: 100 characters" EINVAL \
 		"not an IPv4 or IPv6 address" \

@@ -53,7 +53,7 @@ pages_moved()
 	echo $(($1 + $2))
 }
 
-# load SECONDS - four processes with 36 MiB in 30, so that few pages go round
+# load SECONDS - six processes with 36 MiB in 30, so that few pages go round
 # quickly: each takes a round trip. While it runs, pages move in every SECONDS.
 load()
 {
@@ -63,7 +63,7 @@ load()
 		mkdir -p /sys/fs/cgroup/load
 		echo 30M >/sys/fs/cgroup/load/memory.max
 		echo $$ >/sys/fs/cgroup/load/cgroup.procs
-		exec pageverify -p 4 -m 9 -S 1 -R 1 -w 30 -t 10 -s "$0"' \
+		exec pageverify -p 6 -m 6 -S 1 -R 1 -w 30 -t 10 -s "$0"' \
 		"${ISW_SEED:-$RANDOM}" >"$result" 2>&1 &
 	pid=$!
 	last=$(pages_moved) since=$SECONDS

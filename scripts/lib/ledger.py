@@ -1,0 +1,82 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The ledger of scripts/soak: results as JSON, one a line, only ever appended to.
+
+  ledger.py FILE append KEY=VALUE...            numbers, true and false are not strings
+  ledger.py FILE count PART SOURCE KERNEL       print the sum of "count" of what was right
+  ledger.py FILE right PART SOURCE KERNEL       fail if anything was not
+  ledger.py FILE summary                        print a table for docs/reliability.md
+"""
+
+import json
+import os
+import sys
+import time
+
+_LABELS = ("part", "source", "kernel")
+
+
+def read(path):
+    """All entries. A line that a crash cut short is an error: it hides a result."""
+    if not os.path.exists(path):
+        return []
+    entries = []
+    with open(path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                sys.exit(f"soak: {path}:{number}: not JSON")
+    return entries
+
+
+def value(text):
+    """What KEY= is followed by; names of kernels and commits look like numbers, too."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def append(path, settings):
+    entry = {"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    for setting in settings:
+        key, _, text = setting.partition("=")
+        entry[key] = text if key in _LABELS else value(text)
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with open(path, "a") as file:
+        file.write(json.dumps(entry) + "\n")
+
+
+def of(entries, labels):
+    return [entry for entry in entries if [entry[label] for label in _LABELS] == labels]
+
+
+def summary(entries):
+    print("| part | source | kernel | steps | count | wrong steps | minutes | from | to |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for labels in dict.fromkeys(tuple(entry[label] for label in _LABELS) for entry in entries):
+        some = of(entries, list(labels))
+        minutes = sum(float(entry.get("seconds") or 0) for entry in some) / 60
+        print("|", " | ".join([
+            *labels, str(len(some)), f"{sum(e['count'] for e in some if e['right']):,}",
+            str(sum(not e["right"] for e in some)), f"{minutes:.0f}",
+            some[0]["date"][:10], some[-1]["date"][:10]]), "|")
+
+
+def main():
+    path, verb, *arguments = sys.argv[1:]
+    if verb == "append":
+        append(path, arguments)
+    elif verb == "count":
+        print(sum(entry["count"] for entry in of(read(path), arguments) if entry["right"]))
+    elif verb == "right":
+        sys.exit(0 if all(entry["right"] for entry in of(read(path), arguments)) else 1)
+    elif verb == "summary":
+        summary(read(path))
+    else:
+        sys.exit(f"ledger.py: {verb}: unknown")
+
+
+if __name__ == "__main__":
+    main()
