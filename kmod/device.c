@@ -90,6 +90,7 @@ struct isw_device *isw_device_create(const char *name)
 	spin_lock_init(&dev->active_lock);
 	mutex_init(&dev->lock);
 	mutex_init(&dev->hca_lock);
+	mutex_init(&dev->uevent_lock);
 	mutex_init(&dev->power_lock);
 	INIT_LIST_HEAD(&dev->redrive);
 	INIT_LIST_HEAD(&dev->want);

@@ -103,6 +103,8 @@ struct isw_device {
 	struct list_head node;		/* isw_devices, while powered */
 	struct config_group group;
 	struct config_group donors_group;
+	struct mutex uevent_lock;	/* shown */
+	bool shown;			/* the disk may have uevents */
 	struct isw_kobj *kobj;		/* sysfs: infiniswap/ */
 	struct isw_kobj *donors_kobj;	/* sysfs: infiniswap/donors/ */
 	struct dentry *debugfs;

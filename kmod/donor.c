@@ -18,6 +18,7 @@
 #include "map.h"
 #include "resume.h"
 #include "session.h"
+#include "sysfs.h"
 #include "trace.h"
 
 #define HEARTBEAT		HZ
@@ -71,6 +72,7 @@ void isw_donor_error(struct isw_donor *donor, const char *why)
 	isw_ctrl_abort(donor);	/* nobody should wait for answers now */
 	if (broke) {
 		trace_isw_session_broken(donor, why);
+		isw_sysfs_uevent(donor, ISW_UEVENT_BROKEN);
 		isw_donor_warn(donor, "session broken: %s\n", why);
 	}
 }
@@ -209,6 +211,7 @@ static void donor_reconnecting(struct isw_donor *donor)
 	ret = donor_try(donor);
 	if (!ret) {
 		trace_isw_session_resumed(donor);
+		isw_sysfs_uevent(donor, ISW_UEVENT_RESUMED);
 		isw_donor_info(donor, "session resumed after %u ms\n",
 			       jiffies_to_msecs(jiffies - donor->broken_at));
 	} else if (READ_ONCE(donor->state) == ISW_DONOR_RECONNECTING) {
@@ -298,6 +301,7 @@ void isw_donor_give_up(struct isw_donor *donor, const char *why)
 	if (!donor_event(donor, ISW_DONOR_EV_GIVE_UP))
 		return;
 	isw_donor_warn(donor, "given up with %u slabs: %s\n", slabs, why);
+	isw_sysfs_uevent(donor, ISW_UEVENT_LOST);
 	isw_resume_forget(donor);
 	donor->retry_at = jiffies;
 	donor->failures = 0;
@@ -368,6 +372,8 @@ struct isw_donor *isw_donor_create(struct isw_device *dev, const char *name)
 	spin_lock_init(&donor->lock);
 	mutex_init(&donor->session.setup);
 	INIT_WORK(&donor->fail_work, donor_fail_work);
+	INIT_KFIFO(donor->uevents);
+	INIT_WORK(&donor->uevent_work, isw_sysfs_uevent_work);
 	INIT_DELAYED_WORK(&donor->work, donor_work);
 	donor->stats = alloc_percpu(struct isw_donor_stats);
 	donor->list_buf = kzalloc(sizeof(*donor->list_buf), GFP_KERNEL);
@@ -380,6 +386,7 @@ struct isw_donor *isw_donor_create(struct isw_device *dev, const char *name)
 
 void isw_donor_free(struct isw_donor *donor)
 {
+	cancel_work_sync(&donor->uevent_work);
 	isw_ctrl_free(donor);
 	free_percpu(donor->stats);
 	kfree(donor->list_buf);

@@ -6,6 +6,7 @@
 #define _ISW_DONOR_H
 
 #include <linux/configfs.h>
+#include <linux/kfifo.h>
 #include <linux/list.h>
 #include <linux/socket.h>
 #include <linux/spinlock.h>
@@ -51,6 +52,8 @@ struct isw_donor {
 	struct isw_donor_stats __percpu *stats;
 	struct config_item item;
 	struct isw_kobj *kobj;
+	DECLARE_KFIFO(uevents, u8, 8);	/* in under lock, out in uevent_work */
+	struct work_struct uevent_work;
 };
 
 static inline bool isw_donor_live(const struct isw_donor *donor)

@@ -229,6 +229,59 @@ static struct kobj_type donors_ktype = {
 	.release = kobj_release,
 };
 
+/* ---- uevents ------------------------------------------------------------ */
+
+static const char *const uevent_names[] = {
+	[ISW_UEVENT_BROKEN]	= "donor-broken",
+	[ISW_UEVENT_RESUMED]	= "donor-resumed",
+	[ISW_UEVENT_LOST]	= "donor-lost",
+};
+
+/* Waits for the one under way, which uses the disk. */
+static void uevents_allow(struct isw_device *dev, bool allow)
+{
+	mutex_lock(&dev->uevent_lock);
+	dev->shown = allow;
+	mutex_unlock(&dev->uevent_lock);
+}
+
+static void uevent_send(struct isw_donor *donor, u8 event)
+{
+	struct isw_device *dev = donor->dev;
+	char event_var[32], donor_var[8 + sizeof(donor->name)];
+	char *env[3] = { event_var, donor_var, NULL };
+
+	snprintf(event_var, sizeof(event_var), "EVENT=%s", uevent_names[event]);
+	snprintf(donor_var, sizeof(donor_var), "DONOR=%s", donor->name);
+	mutex_lock(&dev->uevent_lock);
+	if (dev->shown)
+		kobject_uevent_env(&disk_to_dev(dev->disk)->kobj, KOBJ_CHANGE,
+				   env);
+	mutex_unlock(&dev->uevent_lock);
+}
+
+void isw_sysfs_uevent_work(struct work_struct *work)
+{
+	struct isw_donor *donor = container_of(work, struct isw_donor,
+					       uevent_work);
+	u8 event;
+
+	while (kfifo_get(&donor->uevents, &event))
+		uevent_send(donor, event);
+}
+
+/*
+ * Sending allocates, and memory may be short until this very donor is back: so
+ * it is done where nothing waits for it. What finds no room is left out.
+ */
+void isw_sysfs_uevent(struct isw_donor *donor, enum isw_uevent event)
+{
+	u8 e = event;
+
+	kfifo_in_spinlocked(&donor->uevents, &e, 1, &donor->lock);
+	queue_work(system_unbound_wq, &donor->uevent_work);
+}
+
 /* ---- directories -------------------------------------------------------- */
 
 static struct isw_kobj *kobj_add(struct kobj_type *type, struct kobject *parent,
@@ -293,6 +346,7 @@ int isw_sysfs_add(struct isw_device *dev)
 		return ret;
 	}
 	kobject_uevent(disk, KOBJ_CHANGE);
+	uevents_allow(dev, true);
 	return 0;
 }
 
