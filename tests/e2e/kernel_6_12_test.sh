@@ -37,7 +37,7 @@ test_a_minute_of_swap_without_a_wrong_page()
 
 test_broken_queue_pair_is_resumed()
 {
-	lab_run client "echo donor1 read >/sys/kernel/debug/infiniswap/infiniswap0/qp_error"
+	lab_run client "echo donor1 control >/sys/kernel/debug/infiniswap/infiniswap0/qp_error"
 	wait_for 30 lab_counter_is client reconnects 1
 	wait_for 30 lab_counter_is client donors/donor1/state live
 }

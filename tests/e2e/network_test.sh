@@ -68,7 +68,7 @@ load()
 	pid=$!
 	last=$(pages_moved) since=$SECONDS
 	while kill -0 "$pid" 2>/dev/null; do
-		sleep 1
+		sleep 0.5
 		now=$(pages_moved)
 		if ((now > last)); then
 			last=$now since=$SECONDS

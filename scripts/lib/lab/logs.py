@@ -12,7 +12,7 @@ KNOWN_REPORTS = CHECKOUT / "tests/lab/known-reports"
 # What the kernel says when something is wrong with it.
 _REPORT = re.compile("|".join((
     r"\bBUG:", r"kernel BUG at", r"\bWARNING:", r"\bOops\b", r"general protection fault",
-    r"Unable to handle", r"unable to handle", r"hung[ _]task", r"blocked for more than",
+    r"Unable to handle kernel", r"unable to handle", r"hung[ _]task", r"blocked for more than",
     r"Call Trace:", r"refcount_t", r"rcu.*stall", r"soft lockup", r"hard LOCKUP",
     r"possible (circular|recursive|irq lock inversion|deadlock)", r"suspicious RCU usage",
     r"inconsistent lock state", r"bad unlock balance", r"held lock freed", r"KASAN", r"UBSAN",
