@@ -88,8 +88,8 @@ load()
 	[ "$(lab_counter client write_errors)" = 0 ]
 }
 
-lab_up --donors 2 --client-mem 256M --daemon-args=--slab_size=16M
-lab swap on --size 128M --slab-size 16M
+lab_up --donors 2 --client-mem 256M --daemon-args=--slab_size=4M
+lab swap on --size 128M --slab-size 4M slab_idle_timeout=3600
 
 test_one_packet_in_a_hundred_is_lost()
 {
