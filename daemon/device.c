@@ -5,9 +5,11 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ctrl.h"
 #include "device.h"
+#include "grant.h"
 #include "log.h"
 #include "session.h"
 #include "util.h"
@@ -137,6 +139,89 @@ struct device *device_get(struct ibv_context *verbs)
 	return device_create(verbs);
 }
 
+/* ---- removal ------------------------------------------------------------ */
+
+static void source_gone(struct device *dev)
+{
+	if (!--dev->sources)
+		free(dev);
+}
+
+static void completions_gone(struct source *src)
+{
+	source_gone(container_of(src, struct device, completions));
+}
+
+static void events_gone(struct source *src)
+{
+	source_gone(container_of(src, struct device, events));
+}
+
+/*
+ * librdmacm keeps its context for ever if there is no other device, and the
+ * removal waits for it. So take the descriptors from under it: what librdmacm
+ * does with them now fails, and when it closes them, it closes these.
+ */
+static void context_abandon(struct ibv_context *verbs)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0 || dup3(null, verbs->cmd_fd, O_CLOEXEC) < 0 ||
+	    dup3(null, verbs->async_fd, O_CLOEXEC) < 0)
+		log_error("cannot let go of a removed device: %s",
+			  strerror(errno));
+	if (null >= 0)
+		close(null);
+}
+
+static void device_close(struct device *dev)
+{
+	int error = ibv_destroy_comp_channel(dev->channel);
+
+	if (error)
+		log_error("completion channel not destroyed: %s",
+			  strerror(error));
+	context_abandon(dev->verbs);
+	log_info("device %s let go", ibv_get_device_name(dev->verbs->device));
+	dev->sources = 2;
+	loop_del(&dev->completions, completions_gone);
+	loop_del(&dev->events, events_gone);
+}
+
+static void device_put(struct device *dev)
+{
+	if (!--dev->users && dev->removed)
+		device_close(dev);
+}
+
+static void device_removed(struct device *dev)
+{
+	log_warn("device %s is removed", ibv_get_device_name(dev->verbs->device));
+	dev->removed = true;
+	/* Not to be closed before both are through with it. */
+	dev->users++;
+	sessions_leave(dev);
+	grants_leave(dev);
+	device_put(dev);
+}
+
+void devices_tick(void)
+{
+	struct device **at = &devices, *dev;
+
+	while ((dev = *at)) {
+		if (access(dev->verbs->device->dev_path, F_OK) &&
+		    errno == ENOENT) {
+			*at = dev->next;
+			device_removed(dev);
+		} else {
+			at = &dev->next;
+		}
+	}
+}
+
+/* ---- domains ------------------------------------------------------------ */
+
 struct domain *domain_create(struct device *dev)
 {
 	struct domain *dom = calloc(1, sizeof(*dom));
@@ -148,7 +233,9 @@ struct domain *domain_create(struct device *dev)
 		free(dom);
 		return NULL;
 	}
+	dom->device = dev;
 	dom->users = 1;
+	dev->users++;
 	return dom;
 }
 
@@ -167,5 +254,6 @@ void domain_put(struct domain *dom)
 	ret = ibv_dealloc_pd(dom->pd);
 	if (ret)
 		log_error("protection domain not freed: %s", strerror(ret));
+	device_put(dom->device);
 	free(dom);
 }

@@ -136,13 +136,17 @@ static void grant_free(struct grant *g)
 		     grant_job_done);
 }
 
+/* In the domain of its client's session; without one it has no key until there is. */
 static void grant_renew(struct grant *g)
 {
+	const struct session *s = g->client->session;
+	bool reachable = s && !s->dead;
+
 	g->state = GRANT_RENEWING;
 	g->again = false;
 	g->client->renewing++;
-	region_start(g->region, REGION_DEREG | REGION_REG,
-		     g->client->session->domain, grant_job_done);
+	region_start(g->region, REGION_DEREG | (reachable ? REGION_REG : 0),
+		     reachable ? s->domain : NULL, grant_job_done);
 }
 
 /* What waits for nothing: the session that asked is the one that is there. */
@@ -191,7 +195,7 @@ static void grant_renewed(struct grant *g)
 		grant_free(g);
 	} else if (g->doomed) {
 		grant_free(g);
-	} else if (g->again && client->session) {
+	} else if (g->again) {
 		grant_renew(g);
 	} else {
 		g->state = GRANT_LIVE;
@@ -306,6 +310,30 @@ void grants_renew(struct client *client)
 			grant_renew(&grants[i]);
 		else if (grants[i].state == GRANT_RENEWING)
 			grants[i].again = true;
+	}
+}
+
+static bool grant_is_on(const struct grant *g, const struct device *dev)
+{
+	const struct region *r = g->region;
+
+	return (r->domain && r->domain->device == dev) ||
+	       (r->target && r->target->device == dev);
+}
+
+void grants_leave(const struct device *dev)
+{
+	uint32_t i;
+
+	for (i = 0; used && i < grants_size; i++) {
+		struct grant *g = &grants[i];
+
+		if (g->state == GRANT_FREE || !grant_is_on(g, dev))
+			continue;
+		if (g->state == GRANT_LIVE)
+			grant_renew(g);
+		else if (g->state == GRANT_RENEWING)
+			g->again = true;
 	}
 }
 

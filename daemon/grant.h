@@ -52,6 +52,8 @@ int grant_release(struct client *client, const struct isw_grant_id *id,
 
 /* Register all grants of @client in the domain of its new session. */
 void grants_renew(struct client *client);
+/* Deregister what is registered with @dev; a resumed session renews it. */
+void grants_leave(const struct device *dev);
 /* Take all grants of @client back. */
 void grants_drop(struct client *client);
 

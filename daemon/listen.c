@@ -205,6 +205,18 @@ static void on_failed(const struct cm_event *ev)
 			     "disconnected" : rdma_event_str(ev->type));
 }
 
+/* Only one that is bound to an address is of a device, and goes with it. */
+static void on_removal(const struct cm_event *ev)
+{
+	if (ev->id != listeners[0]) {
+		on_failed(ev);
+		return;
+	}
+	log_warn("%s is gone, its device is removed", opt->bind);
+	rdma_destroy_id(listeners[0]);
+	listeners[0] = NULL;
+}
+
 static void dispatch(const struct cm_event *ev)
 {
 	switch (ev->type) {
@@ -218,8 +230,10 @@ static void dispatch(const struct cm_event *ev)
 	case RDMA_CM_EVENT_CONNECT_ERROR:
 	case RDMA_CM_EVENT_UNREACHABLE:
 	case RDMA_CM_EVENT_REJECTED:
-	case RDMA_CM_EVENT_DEVICE_REMOVAL:
 		on_failed(ev);
+		break;
+	case RDMA_CM_EVENT_DEVICE_REMOVAL:
+		on_removal(ev);
 		break;
 	default:
 		break;
@@ -343,9 +357,6 @@ static int listen_one(void)
 	}
 	ret = listener_create(ai->ai_addr, false, &listeners[0]);
 	freeaddrinfo(ai);
-	if (ret)
-		log_error("cannot listen on %s port %s: %s%s", opt->bind, port,
-			  strerror(-ret), hint(-ret));
 	return ret;
 }
 
@@ -363,12 +374,21 @@ int listen_init(void)
 	if (flags < 0 || fcntl(channel->fd, F_SETFL, flags | O_NONBLOCK))
 		return -errno;
 	ret = *opt->bind ? listen_one() : listen_all();
+	if (ret && *opt->bind)
+		log_error("cannot listen on %s port %" PRIu64 ": %s%s",
+			  opt->bind, opt->port, strerror(-ret), hint(-ret));
 	if (ret)
 		return ret;
 	channel_source = (struct source) {
 		.fd = channel->fd, .ready = channel_ready,
 	};
 	return loop_add(&channel_source);
+}
+
+void listen_tick(void)
+{
+	if (*opt->bind && !listeners[0] && !listen_one())
+		log_info("listening on %s again", opt->bind);
 }
 
 void listen_exit(void)

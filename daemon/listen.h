@@ -4,6 +4,8 @@
 #define DAEMON_LISTEN_H
 
 int listen_init(void);
+/* An address that a removed device took along may be back. */
+void listen_tick(void);
 void listen_exit(void);
 
 #endif

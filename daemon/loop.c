@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "log.h"
@@ -39,7 +38,24 @@ int loop_add(struct source *src)
 	io_uring_prep_poll_multishot(sqe, src->fd, POLLIN);
 	io_uring_sqe_set_data(sqe, src);
 	ret = io_uring_submit(&ring);
+	src->armed = ret >= 0;
 	return ret < 0 ? ret : 0;
+}
+
+void loop_del(struct source *src, void (*gone)(struct source *src))
+{
+	struct io_uring_sqe *sqe;
+
+	src->gone = gone;
+	if (!src->armed) {
+		gone(src);
+		return;
+	}
+	/* The poll holds the file open, whatever becomes of the descriptor. */
+	sqe = io_uring_get_sqe(&ring);
+	io_uring_prep_poll_remove(sqe, (uintptr_t)src);
+	io_uring_sqe_set_data(sqe, NULL);
+	io_uring_submit(&ring);
 }
 
 static void dispatch(struct io_uring_cqe *cqe)
@@ -50,6 +66,14 @@ static void dispatch(struct io_uring_cqe *cqe)
 	int ret = 0;
 
 	io_uring_cqe_seen(&ring, cqe);
+	if (!src)
+		return;		/* the answer to loop_del() */
+	src->armed = armed;
+	if (src->gone) {
+		if (!armed)
+			src->gone(src);
+		return;
+	}
 	/*
 	 * Arm first: what comes while @ready runs is then reported again. But
 	 * not what is broken (a device unplugged): that would never stop.

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "device.h"
 #include "drain.h"
 #include "epoch.h"
 #include "grant.h"
@@ -71,6 +72,8 @@ static void timer_ready(struct source *src)
 
 	while (read(src->fd, &count, sizeof(count)) > 0)
 		;
+	devices_tick();
+	listen_tick();
 	clients_tick();
 	pool_tick();
 	drain_check();

@@ -262,6 +262,15 @@ void session_reap(void)
 	}
 }
 
+void sessions_leave(const struct device *dev)
+{
+	struct client *client = NULL;
+
+	while ((client = client_next(client)))
+		if (client->session && client->session->device == dev)
+			session_kill(client->session, "its device is removed");
+}
+
 static bool session_has_qp(const struct session *s, const struct ibv_qp *qp)
 {
 	unsigned int i;

@@ -71,6 +71,9 @@ void session_reap(void);
 /* For callers that hold no pointer into the session: it is gone at return. */
 void session_destroy(struct session *s);
 
+/* All that came in on @dev are killed. */
+void sessions_leave(const struct device *dev);
+
 void session_qp_failed(const struct ibv_qp *qp, const char *why);
 
 #endif

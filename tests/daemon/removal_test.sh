@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout=300
+#
+# A donor's RDMA device is removed under the daemon. The kernel's removal waits for
+# every process that has the device open, and once the daemon never let go of it:
+# "rdma link del" hung until the daemon ended.
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/lib/functions.sh
+. "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
+
+# link_del - remove the donor's device; succeeds once that has returned
+link_del()
+{
+	lab_run donor1 'rm -f /run/del; (rdma link del rxe0; echo $? >/run/del) >/dev/null 2>&1 &'
+	wait_for 20 lab_run donor1 test -s /run/del
+	[ "$(lab_run donor1 cat /run/del)" = 0 ] || fail "rdma link del failed"
+}
+
+link_add()
+{
+	lab_run donor1 /lab/bin/node-up
+}
+
+daemon_pid()
+{
+	lab_run donor1 pidof infiniswapd
+}
+
+daemon_log()
+{
+	lab_run donor1 tail -n 12 /var/log/infiniswapd.log
+}
+
+lab_up --donors 1 --daemon-args="--slab_size=16M"
+pid=$(daemon_pid)
+
+test_removal_returns_with_a_session_and_grants()
+{
+	lab swap on --size 64M --slab-size 16M donor_loss_timeout=120
+	lab_run client 'grep -q . /sys/block/infiniswap0/infiniswap/donors/donor1/state'
+	link_del || { daemon_log; fail "it hangs"; }
+	[ "$(daemon_pid)" = "$pid" ] || fail "the daemon ended"
+}
+
+test_client_resumes_when_the_device_is_back_and_loses_nothing()
+{
+	link_add
+	wait_for 60 lab_counter_is client donors/donor1/state live || { daemon_log; exit 1; }
+	lab_run client 'blkid -o value -s TYPE /dev/infiniswap0 || dd if=/dev/infiniswap0 bs=4096 \
+		count=1 iflag=direct 2>/dev/null | tail -c 10' | grep -qi swap
+	lab swap off
+	lab_run client rmmod infiniswap
+}
+
+test_removal_returns_with_nobody_connected()
+{
+	link_del || { daemon_log; fail "it hangs"; }
+	link_add
+	[ "$(daemon_pid)" = "$pid" ] || fail "the daemon ended"
+	lab swap on --size 64M --slab-size 16M
+	lab swap off
+}
+
+test_daemon_bound_to_an_address_listens_again()
+{
+	# shellcheck disable=SC2016 # for the guest's shell
+	lab_run donor1 'kill $(pidof infiniswapd); while pidof infiniswapd >/dev/null; do sleep 0.1; done
+		/lab/bin/daemon-up --slab_size=16M --bind=10.7.0.101'
+	pid=$(daemon_pid)
+	lab swap on --size 64M --slab-size 16M
+	lab swap off
+	link_del || { daemon_log; fail "it hangs"; }
+	link_add
+	wait_for 20 lab_run donor1 'rdma resource show cm_id | grep -q "state LISTEN .*:9400"' ||
+		{ daemon_log; exit 1; }
+	[ "$(daemon_pid)" = "$pid" ] || fail "the daemon ended"
+	lab swap on --size 64M --slab-size 16M
+	lab swap off
+}
+
+test_kernel_logs_are_clean()
+{
+	lab_logs_clean
+}
+
+ktap_main
