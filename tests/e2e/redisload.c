@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -338,7 +339,31 @@ static void run_all(const struct options *options, const struct verb *verb,
 	}
 }
 
-/* Keys at random, one request at a time; options->order gives which. */
+/*
+ * Until an answer comes, with a sign of life each second. False: the time is
+ * over; where a page takes seconds to come, that may be in the middle of one.
+ */
+static bool answer_comes(const struct options *options, const struct verb *verb,
+			 uint64_t start_ns)
+{
+	struct pollfd poll_in = { .fd = conn.fd, .events = POLLIN };
+	uint64_t asked_ns = now_ns();
+
+	while (!poll(&poll_in, 1, 100)) {
+		progress(verb->name, (now_ns() - start_ns) / SECOND_NS,
+			 options->seconds);
+		if (time_over(options, start_ns))
+			return false;
+		if (now_ns() - asked_ns > options->silence * SECOND_NS)
+			errx(EXIT_SILENT, "no answer for %u s", options->silence);
+	}
+	return true;
+}
+
+/*
+ * Keys at random, one request at a time; options->order gives which. The last
+ * one may be without its answer: it counts in the time, not in the number.
+ */
 static void run_random(const struct options *options, const struct verb *verb,
 		       struct counts *counts)
 {
@@ -353,6 +378,8 @@ static void run_random(const struct options *options, const struct verb *verb,
 		asked_ns = now_ns();
 		verb->ask(options, key);
 		conn_flush();
+		if (!answer_comes(options, verb, start_ns))
+			return;
 		verb->take(options, key, counts);
 		hist_add(&counts->latency, now_ns() - asked_ns);
 		progress(verb->name, (now_ns() - start_ns) / SECOND_NS,

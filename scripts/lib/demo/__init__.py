@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""scripts/demo: redis on remote memory, two ways, one after the other."""
+"""scripts/demo: redis on remote memory and on disks, one after the other."""
 
 from pathlib import Path
 

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One arm: boot, swap on, load redis, verify every value, read at random."""
+"""One arm: boot, swap on, load redis, verify every value, read at random.
+
+All arms have the same client, but for what it swaps to."""
 
 import json
 
 from . import CHECKOUT, Failed, Hung, OutOfTime
-from .arms import DONORS, STOP_SECONDS
+from .arms import STOP_SECONDS
 from .guests import Guests
 
 CLIENT_MIB = 192
 DONOR_MIB = 768
+PAGE_CLUSTER = 3        # the kernel's default: up to 8 pages are read at once
 VALUE_BYTES = 4080      # with redis' own bytes one page of its allocator
 _REDIS_UP = CHECKOUT / "tests/bench/guest/redis-up"
 _NO_ANSWER = 3          # exit status of redisload
@@ -17,17 +20,19 @@ _NO_ANSWER = 3          # exit status of redisload
 class Run:
     """An arm under way; the result grows with each step, so that a part is shown too."""
 
-    def __init__(self, arm, options, clock, progress):
+    def __init__(self, arm, options, clock, progress, earlier):
         self._arm = arm()
         self._options = options
         self._clock = clock
         self._progress = progress
+        self._earlier = earlier     # results of the arms before
         self._guests = Guests(clock)
         self.result = {"arm": arm.name, "outcome": "started"}
 
     def run(self):
         """Do it all; what goes wrong is the result's outcome."""
         try:
+            self._arm.prepare(self._earlier)
             with self._guests:
                 self._steps()
             self.result["outcome"] = "complete"
@@ -47,16 +52,19 @@ class Run:
         self._progress.step(f"{self._arm.name}: {text}")
 
     def _steps(self):
-        self._step(f"booting a client with {CLIENT_MIB} MiB and {DONORS} donors")
+        self._step(f"booting a client with {CLIENT_MIB} MiB and {self._arm.donors} donors")
         self._guests.up("--client-mem", f"{CLIENT_MIB}M", "--donor-mem", f"{DONOR_MIB}M",
-                        "--donors", str(DONORS), "--disk", "none",
-                        "--sysctl", "vm.min_free_kbytes=8192", *self._arm.up_options)
+                        "--donors", str(self._arm.donors),
+                        "--sysctl", "vm.min_free_kbytes=8192",
+                        "--sysctl", f"vm.page-cluster={PAGE_CLUSTER}", *self._arm.up_options)
         self._step("swap on")
         self._arm.swap_on(self._guests)
         self._guests.put("client", _REDIS_UP)
         self._guests.run("client", "/run/redis-up")
         self._load()
-        self._verify()
+        if self._arm.verified:
+            self._verify()
+        self._arm.before_reads(self._guests)
         self._read()
         self._read_without_daemons()
         self.result.update(self._arm.facts(self._guests))

@@ -23,7 +23,19 @@ def _right(result):
     if not verify:
         return "-"
     right = verify["done"] - verify["bad"] - verify["missing"]
-    return f"{right:,} of {result['keys']:,}"
+    return f"{'all' if right == result['keys'] else f'{right:,} of'} {result['keys']:,}"
+
+
+def _load(result):
+    return "not held" if "iops" in result else _number(_get(result, "load", "per_s"))
+
+
+def _latency(key, samples):
+    """As a cell; a percentile of fewer reads than SAMPLES would say nothing."""
+    def show(result):
+        read = _get(result, "read")
+        return _ms(read[key]) if read and read["done"] >= samples else "-"
+    return show
 
 
 def _slabs(result):
@@ -36,34 +48,38 @@ def _ticks(result):
     return "-" if ticks is None else f"{ticks} ticks"
 
 
-def _ratio(results, path):
-    """The first arm's value over the second's."""
-    values = [_get(result, *path) for result in results]
-    if len(values) != 2 or None in values or not values[1]:
-        return ""
-    return f"{values[0] / values[1]:.2f}x"
+def _times(results):
+    """As a cell: how many times an arm's random reads the first arm has."""
+    ours = _get(results[0], "read", "per_s")
+
+    def show(result):
+        read = _get(result, "read")
+        if not ours or not read:
+            return "-"
+        times = ours * read["seconds"] / max(read["done"], 1)
+        more = "" if read["done"] else "over "      # not even one
+        return more + (f"{times:.2f}x" if times < 10 else f"{times:,.0f}x")
+    return show
 
 
 def _rows(results):
-    def row(title, show, path=None):
-        cells = [show(result) for result in results]
-        return title, cells, _ratio(results, path) if path else ""
+    def row(title, show):
+        return title, [show(result) for result in results]
 
-    def counted(title, *path, digits=0):
-        return row(title, lambda result: _number(_get(result, *path), digits), path)
-
-    def latency(title, key):
-        return row(title, lambda result: _ms(_get(result, "read", key)), ("read", key))
+    def counted(title, *path):
+        return row(title, lambda result: _number(_get(result, *path)))
 
     yield row("", lambda result: result["arm"])
     yield row("outcome", lambda result: result["outcome"])
     yield row("values verified right", _right)
-    yield counted("load, values/s", "load", "per_s")
+    yield row("load, values/s", _load)
     yield counted("verify in order, values/s", "verify", "per_s")
-    yield counted("random reads/s", "read", "per_s")
-    yield latency("  latency p50", "p50_us")
-    yield latency("  latency p99", "p99_us")
-    yield latency("  latency p99.9", "p999_us")
+    yield row("random reads/s", lambda result: _number(_get(result, "read", "per_s"), 1))
+    yield row(f"  {results[0]['arm']} has", _times(results))
+    yield counted("  how many reads", "read", "done")
+    yield row("  latency p50", _latency("p50_us", 5))
+    yield row("  latency p99", _latency("p99_us", 500))
+    yield row("  latency p99.9", _latency("p999_us", 2000))
     yield counted("  pages swapped in", "read", "pswpin")
     yield counted("  pages swapped out", "read", "pswpout")
     yield counted("reads/s, donors' daemons stopped", "stopped_read", "per_s")
@@ -73,10 +89,8 @@ def _rows(results):
 
 
 def render(results):
-    """The table as text, ratios in the last column."""
-    lines = []
-    for title, cells, ratio in _rows(results):
-        line = f"{title:<{_WIDTH}}" + "".join(f"{cell:>18}" for cell in cells)
-        lines.append(f"{line}{ratio:>9}".rstrip())
-    lines[0] += " ratio".rjust(9) if len(results) == 2 else ""
-    return "\n".join(lines)
+    """The table as text."""
+    rows = list(_rows(results))
+    widths = [max(len(cells[column]) for _, cells in rows) for column in range(len(results))]
+    return "\n".join(f"{title:<{_WIDTH}}" + "".join(
+        f"{cell:>{width + 2}}" for cell, width in zip(cells, widths)) for title, cells in rows)
