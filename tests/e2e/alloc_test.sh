@@ -42,7 +42,7 @@ trace_on()
 	for kind in $kinds; do
 		condition=
 		[ "$kind" = mm_page_alloc ] || condition=" if $(filter)"
-		lab_run client sh -c 'echo "hist:keys=stacktrace$1" >/sys/kernel/tracing/events/kmem/$0/trigger' \
+		lab_run client sh -c 'echo "hist:keys=stacktrace:size=32768$1" >/sys/kernel/tracing/events/kmem/$0/trigger' \
 			"$kind" "$condition"
 	done
 }
