@@ -29,7 +29,7 @@ static blk_status_t queue_rq(struct blk_mq_hw_ctx *hctx,
 	return BLK_STS_OK;
 }
 
-/* A whole plug at once: one chain for each queue pair in turn. */
+/* A whole plug at once: a chain for each queue pair. */
 static void queue_rqs(isw_rq_list *list)
 {
 	struct isw_batch batch = {};

@@ -89,6 +89,23 @@ static void rdma_done(struct ib_cq *cq, struct ib_wc *wc)
 	isw_io_leg_done(lw, ok);
 }
 
+/* The chain for @conn; if there is room for no other, all are posted first. */
+static struct isw_chain *chain_for(struct isw_batch *batch,
+				   struct isw_conn *conn)
+{
+	struct isw_chain *chain;
+
+	for (chain = batch->chain; chain < batch->chain + ISW_MAX_CHAINS; chain++)
+		if (!chain->conn || chain->conn == conn)
+			break;
+	if (chain == batch->chain + ISW_MAX_CHAINS) {
+		isw_batch_post(batch);
+		chain = batch->chain;
+	}
+	chain->conn = conn;
+	return chain;
+}
+
 /* Add the work request for pages [@first, @first + @count) of the request. */
 void isw_rdma_add(struct isw_io *io, const struct isw_grant *grant,
 		  unsigned int leg, u32 first, u32 count,
@@ -98,6 +115,7 @@ void isw_rdma_add(struct isw_io *io, const struct isw_grant *grant,
 	struct isw_leg_wr *lw = &io->leg[leg];
 	u64 pos = (io->page + first) << ISW_PAGE_SHIFT;
 	struct ib_send_wr *wr = &lw->wr.wr;
+	struct isw_chain *chain;
 
 	lw->io = io;
 	lw->conn = io->write ? &s->write[io->hwq] : &s->read[io->hwq];
@@ -113,14 +131,12 @@ void isw_rdma_add(struct isw_io *io, const struct isw_grant *grant,
 			     isw_slab_offset(pos, io->dev->slab_shift);
 	lw->wr.rkey = grant->rkey;
 
-	if (batch->conn != lw->conn)
-		isw_batch_post(batch);
-	batch->conn = lw->conn;
-	if (batch->first)
-		batch->last->next = wr;
+	chain = chain_for(batch, lw->conn);
+	if (chain->first)
+		chain->last->next = wr;
 	else
-		batch->first = wr;
-	batch->last = wr;
+		chain->first = wr;
+	chain->last = wr;
 }
 
 static struct isw_leg_wr *leg_wr(const struct ib_send_wr *wr)
@@ -135,23 +151,21 @@ static struct isw_leg_wr *leg_wr(const struct ib_send_wr *wr)
  * Soft-RoCE before 6.2 runs its requester in a tasklet: with softirqs held off
  * the whole chain is sent in one go instead of by a wakeup of ksoftirqd.
  */
-void isw_batch_post(struct isw_batch *batch)
+static void chain_post(struct isw_chain *chain)
 {
-	struct isw_conn *conn = batch->conn;
+	struct isw_conn *conn = chain->conn;
 	const struct ib_send_wr *bad = NULL, *wr, *next;
 	int ret;
 
-	if (!batch->first)
-		return;
-	for (wr = batch->first; wr; wr = wr->next) {
+	for (wr = chain->first; wr; wr = wr->next) {
 		isw_conn_posting(conn);
 		trace_isw_leg_post(leg_wr(wr));
 	}
 
 	local_bh_disable();
-	ret = ib_post_send(conn->id->qp, batch->first, &bad);
+	ret = ib_post_send(conn->id->qp, chain->first, &bad);
 	local_bh_enable();
-	*batch = (struct isw_batch) {};
+	*chain = (struct isw_chain) {};
 	if (likely(!ret))
 		return;
 
@@ -163,4 +177,13 @@ void isw_batch_post(struct isw_batch *batch)
 		trace_isw_leg_done(leg_wr(wr), IB_WC_GENERAL_ERR);
 		isw_io_leg_done(leg_wr(wr), false);
 	}
+}
+
+/* Post all that was added. */
+void isw_batch_post(struct isw_batch *batch)
+{
+	struct isw_chain *chain = batch->chain;
+
+	for (; chain < batch->chain + ISW_MAX_CHAINS && chain->conn; chain++)
+		chain_post(chain);
 }

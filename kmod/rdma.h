@@ -15,10 +15,17 @@ struct isw_grant;
 struct isw_io;
 struct isw_leg_wr;
 
-/* A chain of work requests for one queue pair, posted with one call. */
-struct isw_batch {
-	struct isw_conn *conn;
+/* Work requests for one queue pair, posted with one call. */
+struct isw_chain {
+	struct isw_conn *conn;		/* NULL: none */
 	struct ib_send_wr *first, *last;
+};
+
+/* What is posted together: neighbours on the device are on different donors. */
+#define ISW_MAX_CHAINS	4
+
+struct isw_batch {
+	struct isw_chain chain[ISW_MAX_CHAINS];
 };
 
 bool isw_rdma_map(struct isw_io *io, struct isw_donor *donor);

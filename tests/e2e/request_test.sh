@@ -97,6 +97,38 @@ test_1_mib_across_a_slab_is_a_request_to_each()
 	no_request_failed
 }
 
+# hits EVENT - how often it was seen since its histogram was made; it ends here
+hits()
+{
+	lab_run client "cd /sys/kernel/tracing/events/$1 && sed -n 's/.* Hits: //p' hist &&
+		echo '!hist:keys=common_cpu' >trigger"
+}
+
+# 64 times 16 requests at once: one doorbell for each donor, not 16.
+test_a_batch_is_posted_as_a_chain()
+{
+	local posts calls
+
+	# what waits for a mapping is driven again one by one
+	lab_run client "dd if=/dev/zero of=$device bs=1M count=64 oflag=direct 2>&1"
+	lab_run client 'cd /sys/kernel/tracing && echo p:isw_post_send rxe_post_send >kprobe_events
+		for event in kprobes/isw_post_send infiniswap/isw_leg_post; do
+			echo hist:keys=common_cpu >events/$event/trigger
+		done'
+	lab exec client --timeout 60 -- fio --name=batch --filename="$device" --direct=1 \
+		--rw=randwrite --bs=4k --ioengine=libaio --iodepth=16 --iodepth_batch=16 \
+		--iodepth_batch_complete_min=16 --norandommap --size=64M --io_size=4M \
+		--randseed="$seed" >/dev/null
+	posts=$(hits infiniswap/isw_leg_post)
+	calls=$(hits kprobes/isw_post_send)
+	lab_run client 'echo >/sys/kernel/tracing/kprobe_events'
+	echo "$posts work requests, ib_post_send called $calls times"
+	[ "$posts" -ge 900 ]
+	# two donors: chains of 8; heartbeats are sent meanwhile
+	[ $((calls * 6)) -le "$posts" ] || fail "chains are too short"
+	no_request_failed
+}
+
 # Pages 129 to 1153 of 1280: the ends of slabs 0 and 4, all of 1 to 3.
 test_a_discard_that_spans_slabs_is_one_request_and_spares_the_rest()
 {
