@@ -17,6 +17,11 @@ warm_up=3
 # What a kernel keeps for itself however many rounds there were: per-CPU lists,
 # slabs that are not full. A leak of 4 KiB in each of 500 rounds is seen.
 slack_kib=1536
+# Of each disk that goes, the kernel (6.1 to 6.12 at least) keeps one hardware
+# context, with its flush request and its directories in sysfs, if the tag set has
+# two queue maps: each CPU's context is added to sysfs below both, and holds the
+# first for ever. Removing null_blk with poll_queues=1 leaves the same.
+kernel_kib_per_round=6
 round_limit=30
 result=$(mktemp)
 cleanup_add rm -f "$result".*
@@ -98,14 +103,18 @@ test_rounds()
 
 test_memory_of_the_client_is_back()
 {
+	local kernel_kib=$((rounds * kernel_kib_per_round))
+
 	memory client >"$result.after"
 	paste "$result.client" "$result.after"
-	for field in SUnreclaim VmallocUsed Percpu; do
+	for field in VmallocUsed Percpu; do
 		[ "$(grew "$field" "$result.client" "$result.after")" -le "$slack_kib" ] ||
 			fail "$field grew"
 	done
-	[ "$(grew MemAvailable "$result.client" "$result.after")" -ge "-$((2 * slack_kib))" ] ||
-		fail "MemAvailable shrank"
+	[ "$(grew SUnreclaim "$result.client" "$result.after")" -le $((slack_kib + kernel_kib)) ] ||
+		fail "SUnreclaim grew"
+	[ "$(grew MemAvailable "$result.client" "$result.after")" -ge \
+		"-$((2 * slack_kib + kernel_kib))" ] || fail "MemAvailable shrank"
 }
 
 test_rdma_objects_of_the_client_are_back()
