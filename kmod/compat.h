@@ -46,6 +46,48 @@ static inline void isw_disk_set_nonrot(struct gendisk *disk)
 #endif
 }
 
+/* Pages under write-back hold still; a flag of the queue until 6.11 */
+static inline void isw_lim_set_stable(struct queue_limits *lim)
+{
+#ifdef ISW_HAVE_LIM_FEATURES
+	lim->features |= BLK_FEAT_STABLE_WRITES;
+#endif
+}
+
+static inline void isw_disk_set_stable(struct gendisk *disk)
+{
+#ifndef ISW_HAVE_LIM_FEATURES
+	blk_queue_flag_set(QUEUE_FLAG_STABLE_WRITES, disk->queue);
+#endif
+}
+
+/* Exclusively, for reading and writing; a file since 6.9. *@handle closes it. */
+static inline struct block_device *isw_bdev_open(const char *path, void *holder,
+						 void **handle)
+{
+#ifdef ISW_HAVE_BDEV_FILE
+	struct file *file = bdev_file_open_by_path(path,
+						   BLK_OPEN_READ | BLK_OPEN_WRITE,
+						   holder, NULL);
+
+	*handle = file;
+	return IS_ERR(file) ? ERR_CAST(file) : file_bdev(file);
+#else
+	*handle = holder;
+	return blkdev_get_by_path(path, FMODE_READ | FMODE_WRITE | FMODE_EXCL,
+				  holder);
+#endif
+}
+
+static inline void isw_bdev_close(struct block_device *bdev, void *handle)
+{
+#ifdef ISW_HAVE_BDEV_FILE
+	bdev_fput(handle);
+#else
+	blkdev_put(bdev, FMODE_READ | FMODE_WRITE | FMODE_EXCL);
+#endif
+}
+
 /* queue_rqs: struct rq_list since 6.13 (and in stable trees), else a pointer */
 #ifdef ISW_HAVE_RQ_LIST
 typedef struct rq_list isw_rq_list;

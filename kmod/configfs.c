@@ -25,6 +25,8 @@ const char *isw_redundancy_name(enum isw_redundancy r)
 	switch (r) {
 	case ISW_REDUNDANCY_NONE:
 		return "none";
+	case ISW_REDUNDANCY_BACKUP:
+		return "backup";
 	case ISW_REDUNDANCY_UNSET:
 		break;
 	}
@@ -185,16 +187,101 @@ static ssize_t isw_dev_redundancy_store(struct config_item *item,
 			     "device is powered", -EBUSY);
 	else if (sysfs_streq(page, "none"))
 		dev->cfg.redundancy = ISW_REDUNDANCY_NONE;
-	else if (sysfs_streq(page, "backup") || sysfs_streq(page, "mirror"))
+	else if (sysfs_streq(page, "backup"))
+		dev->cfg.redundancy = ISW_REDUNDANCY_BACKUP;
+	else if (sysfs_streq(page, "mirror"))
 		ret = refuse(dev, "redundancy", page, count, "not built yet",
 			     -EOPNOTSUPP);
 	else
 		ret = refuse(dev, "redundancy", page, count,
-			     "not a redundancy: none is", -EINVAL);
+			     "not a redundancy: backup and none are", -EINVAL);
 	mutex_unlock(&dev->power_lock);
 	return ret ?: count;
 }
 CONFIGFS_ATTR(isw_dev_, redundancy);
+
+static ssize_t isw_dev_backup_show(struct config_item *item, char *page)
+{
+	return sysfs_emit(page, "%s\n", to_device(item)->cfg.backup);
+}
+
+static ssize_t isw_dev_backup_store(struct config_item *item, const char *page,
+				    size_t count)
+{
+	struct isw_device *dev = to_device(item);
+	size_t len = value_len(page, count);
+	int ret = 0;
+
+	mutex_lock(&dev->power_lock);
+	if (dev->powered)
+		ret = refuse(dev, "backup", page, count, "device is powered",
+			     -EBUSY);
+	else if (len && *page != '/')
+		ret = refuse(dev, "backup", page, count,
+			     "not the full path of a block device", -EINVAL);
+	else if (len >= sizeof(dev->cfg.backup))
+		ret = refuse(dev, "backup", page, count, "too long",
+			     -ENAMETOOLONG);
+	else
+		strscpy(dev->cfg.backup, page, len + 1);
+	mutex_unlock(&dev->power_lock);
+	return ret ?: count;
+}
+CONFIGFS_ATTR(isw_dev_, backup);
+
+static ssize_t isw_dev_staging_show(struct config_item *item, char *page)
+{
+	return sysfs_emit(page, "%llu\n", to_device(item)->cfg.staging);
+}
+
+static ssize_t isw_dev_staging_store(struct config_item *item,
+				     const char *page, size_t count)
+{
+	struct isw_device *dev = to_device(item);
+	int ret = 0;
+	u64 bytes;
+
+	mutex_lock(&dev->power_lock);
+	if (dev->powered)
+		ret = refuse(dev, "staging", page, count, "device is powered",
+			     -EBUSY);
+	else if (parse_size(page, count, &bytes))
+		ret = refuse(dev, "staging", page, count, "not a size", -EINVAL);
+	else if (bytes && (bytes < SZ_1M || bytes > (16ull << 30)))
+		ret = refuse(dev, "staging", page, count,
+			     "not 0 or a size from 1M to 16G", -EINVAL);
+	else
+		dev->cfg.staging = bytes;
+	mutex_unlock(&dev->power_lock);
+	return ret ?: count;
+}
+CONFIGFS_ATTR(isw_dev_, staging);
+
+static ssize_t isw_dev_integrity_show(struct config_item *item, char *page)
+{
+	return sysfs_emit(page, "%d\n", to_device(item)->cfg.integrity);
+}
+
+static ssize_t isw_dev_integrity_store(struct config_item *item,
+				       const char *page, size_t count)
+{
+	struct isw_device *dev = to_device(item);
+	int ret = 0;
+	u8 on;
+
+	mutex_lock(&dev->power_lock);
+	if (dev->powered)
+		ret = refuse(dev, "integrity", page, count, "device is powered",
+			     -EBUSY);
+	else if (kstrtou8(page, 10, &on) || on > 1)
+		ret = refuse(dev, "integrity", page, count, "not 0 or 1",
+			     -EINVAL);
+	else
+		dev->cfg.integrity = on;
+	mutex_unlock(&dev->power_lock);
+	return ret ?: count;
+}
+CONFIGFS_ATTR(isw_dev_, integrity);
 
 static int store_number(struct isw_device *dev, const char *attr,
 			const char *page, size_t count, unsigned int *value,
@@ -339,6 +426,9 @@ static struct configfs_attribute *device_attrs[] = {
 	&isw_dev_attr_size,
 	&isw_dev_attr_slab_size,
 	&isw_dev_attr_redundancy,
+	&isw_dev_attr_backup,
+	&isw_dev_attr_staging,
+	&isw_dev_attr_integrity,
 	&isw_dev_attr_queues,
 	&isw_dev_attr_queue_depth,
 	&isw_dev_attr_max_sessions,

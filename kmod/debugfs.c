@@ -158,10 +158,10 @@ static int requests_show(struct seq_file *m, void *v)
 		   io->write ? "write" : "read", io->page, io->count,
 		   slab->index);
 	pending = atomic_read(&io->pending);
-	if (pending > 0)
-		seq_printf(m, " posted %d", pending);
-	else if (READ_ONCE(io->wait))
+	if (READ_ONCE(io->wait))
 		seq_printf(m, " parked %s", isw_wait_name(READ_ONCE(io->wait)));
+	else if (pending > 0)
+		seq_printf(m, " posted %d", pending);
 	else
 		seq_puts(m, " driven -");
 	map = READ_ONCE(io->mapping);

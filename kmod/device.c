@@ -6,6 +6,7 @@
 #include <linux/random.h>
 #include <linux/slab.h>
 
+#include "backup.h"
 #include "debugfs.h"
 #include "device.h"
 #include "donor.h"
@@ -76,6 +77,7 @@ struct isw_device *isw_device_create(const char *name)
 		.queues = min(num_online_cpus(), (unsigned int)ISW_MAX_QUEUES),
 		.queue_depth = 32,
 		.max_sessions = 16,
+		.integrity = true,
 		.spares = 4,
 		.ready_grants = 2,
 		.stall_ms = 5000,
@@ -123,6 +125,15 @@ static int config_check(struct isw_device *dev)
 		isw_err(dev, "power: 1: size is unset\n");
 		return -EINVAL;
 	}
+	if (cfg->redundancy == ISW_REDUNDANCY_BACKUP && !*cfg->backup) {
+		isw_err(dev, "power: 1: redundancy is backup and backup is unset\n");
+		return -EINVAL;
+	}
+	if (cfg->redundancy == ISW_REDUNDANCY_NONE && *cfg->backup) {
+		isw_err(dev, "power: 1: redundancy is none and backup is %s\n",
+			cfg->backup);
+		return -EINVAL;
+	}
 	if (cfg->size & (cfg->slab_size - 1)) {
 		isw_err(dev, "power: 1: size %llu is not a multiple of slab_size %llu\n",
 			cfg->size, cfg->slab_size);
@@ -137,6 +148,7 @@ static int config_check(struct isw_device *dev)
 
 static void device_free_memory(struct isw_device *dev)
 {
+	isw_backup_close(dev);
 	isw_tags_free(dev);
 	isw_slabs_free(dev);
 	free_percpu(dev->stats);
@@ -248,6 +260,8 @@ static void fail_parked(struct isw_device *dev)
 	WRITE_ONCE(dev->dying, true);
 	for (i = 0; i < dev->nr_slabs; i++)
 		isw_slab_kick(dev, &dev->slabs[i]);
+	if (dev->backup)
+		isw_staging_kick(&dev->backup->staging);
 }
 
 /* The list comes last but memory: an HCA may go away until no session is left. */
@@ -271,6 +285,12 @@ int isw_device_power_on(struct isw_device *dev)
 	ret = device_alloc_memory(dev);
 	if (ret)
 		return ret;
+	if (*dev->cfg.backup)
+		ret = isw_backup_open(dev);
+	if (ret) {
+		device_free_memory(dev);
+		return ret;
+	}
 	get_random_bytes(dev->client_id, sizeof(dev->client_id));
 	dev->max_sge = ISW_MAX_SEGMENTS;
 	dev->sge_fixed = false;
@@ -281,6 +301,10 @@ int isw_device_power_on(struct isw_device *dev)
 	mutex_unlock(&isw_devices_lock);
 	works_start(dev);
 	ret = wait_first_grant(dev);
+	if (ret && ret != -EINTR && dev->backup) {
+		isw_info(dev, "backup: pages go to the disk alone until a donor lends memory\n");
+		ret = 0;
+	}
 	if (ret)
 		goto err_stop;
 	mutex_lock(&dev->hca_lock);
@@ -346,7 +370,7 @@ static int device_check_sleep(struct isw_device *dev, bool hibernation)
 {
 	const char *what = hibernation ? "hibernation" : "suspend";
 	int ret = 0;
-	u32 slabs;
+	u64 only_there = 0;
 
 	/* who holds it may be waiting for isw_devices_lock */
 	if (!mutex_trylock(&dev->power_lock)) {
@@ -354,10 +378,17 @@ static int device_check_sleep(struct isw_device *dev, bool hibernation)
 			what);
 		return -EBUSY;
 	}
-	slabs = dev->powered ? isw_slabs_mapped(dev) : 0;
-	if (slabs) {
-		isw_err(dev, "%s refused: donors hold %u slabs and would not keep them\n",
-			what, slabs);
+	if (dev->powered && !dev->backup)
+		only_there = isw_slabs_mapped(dev);
+	else if (dev->powered)
+		only_there = isw_pages_count(dev, isw_word_no_backup);
+	if (only_there && dev->backup) {
+		isw_err(dev, "%s refused: %llu pages are not on the backup disk\n",
+			what, only_there);
+		ret = -EBUSY;
+	} else if (only_there) {
+		isw_err(dev, "%s refused: donors hold %llu slabs and would not keep them\n",
+			what, only_there);
 		ret = -EBUSY;
 	} else if (hibernation && dev->powered && disk_openers(dev->disk)) {
 		isw_err(dev, "hibernation refused: the device is open\n");

@@ -28,7 +28,10 @@
 enum isw_redundancy {
 	ISW_REDUNDANCY_UNSET,
 	ISW_REDUNDANCY_NONE,
+	ISW_REDUNDANCY_BACKUP,
 };
+
+#define ISW_PATH_MAX		256
 
 /* What configfs sets. The first group is fixed while the device is powered. */
 struct isw_config {
@@ -38,6 +41,9 @@ struct isw_config {
 	unsigned int queues;		/* hardware queues per direction */
 	unsigned int queue_depth;	/* requests per hardware queue */
 	unsigned int max_sessions;
+	char backup[ISW_PATH_MAX];	/* path of a block device, or "" */
+	u64 staging;			/* bytes; 0: the default */
+	bool integrity;			/* a CRC of each page is checked */
 
 	unsigned int spares;		/* connected donors without a slab */
 	unsigned int ready_grants;
@@ -56,6 +62,7 @@ struct isw_device {
 	struct isw_slab *slabs;
 	atomic64_t *words;		/* one per page, see pageword.h */
 	struct isw_stats __percpu *stats;
+	struct isw_backup *backup;	/* NULL: without */
 	bool dying;			/* park no more: fail */
 
 	struct blk_mq_tag_set tag_set;

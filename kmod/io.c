@@ -10,12 +10,12 @@
  * that started the request, the completion of its last work request, or the
  * work that drives parked requests again.
  */
-#include <linux/bvec.h>
-
+#include "backup.h"
 #include "compat.h"
 #include "device.h"
 #include "donor.h"
 #include "io.h"
+#include "pages.h"
 #include "rdma.h"
 #include "slab.h"
 
@@ -81,20 +81,28 @@ static enum verdict park(struct isw_io *io, enum isw_wait wait)
 
 enum source {
 	FROM_ZEROS,		/* never written */
+	FROM_STAGED,		/* this machine's memory has it */
 	FROM_LEG,		/* a live leg has it */
+	FROM_BACKUP,		/* the disk has it */
 	FROM_HELD,		/* a leg has it whose session is being resumed */
 	FROM_WRITER,		/* a write is under way, wait for it */
 	FROM_NOWHERE,		/* lost */
 };
 
-/* The one place that chooses where a page is read from. */
-static enum source page_source(u64 word, const struct isw_mapping *m, int *leg)
+/*
+ * The one place that chooses where a page is read from. @avoid: copies that are
+ * there and could not be read.
+ */
+static enum source page_source(u64 word, u64 avoid, const struct isw_mapping *m,
+			       int *leg)
 {
 	bool held = false;
 	int i;
 
 	if (!(word & ISW_WORD_WRITTEN))
 		return FROM_ZEROS;
+	if (word & ISW_WORD_STAGED)
+		return FROM_STAGED;
 	for (i = 0; m && i < ISW_MAX_LEGS; i++) {
 		if (!(word & ISW_WORD_LEG(i)) || !m->leg[i].donor)
 			continue;
@@ -104,6 +112,8 @@ static enum source page_source(u64 word, const struct isw_mapping *m, int *leg)
 		}
 		held = true;
 	}
+	if (word & ISW_WORD_BACKUP & ~avoid)
+		return FROM_BACKUP;
 	if (held)
 		return FROM_HELD;
 	return word & ISW_WORD_BUSY ? FROM_WRITER : FROM_NOWHERE;
@@ -118,7 +128,8 @@ static u32 source_run(struct isw_io *io, const struct isw_mapping *m,
 	int l = leg;
 
 	while (i < io->count &&
-	       page_source(atomic64_read(&words[i]), m, &l) == source && l == leg)
+	       page_source(atomic64_read(&words[i]), 0, m, &l) == source &&
+	       l == leg)
 		i++;
 	return i - io->cursor;
 }
@@ -137,26 +148,115 @@ static bool page_set_parked(atomic64_t *word)
 
 /* ---- read --------------------------------------------------------------- */
 
-static void zero_run(struct isw_io *io, u32 run)
+static int leg_index(u64 copy)
 {
-	u32 from = io->cursor << ISW_PAGE_SHIFT;
-	u32 to = from + (run << ISW_PAGE_SHIFT);
-	struct req_iterator iter;
-	struct bio_vec bv;
-	u32 pos = 0;
+	int i = 0;
 
-	rq_for_each_segment(bv, io_rq(io), iter) {
-		u32 a = max(pos, from), b = min(pos + bv.bv_len, to);
+	while (copy != ISW_WORD_LEG(i))
+		i++;
+	return i;
+}
 
-		if (a < b) {
-			struct bio_vec part = bv;
+/*
+ * The page at the cursor did not come from io->copy as it was written. A write
+ * or discard since the request began explains that: look again. If its word has
+ * not moved between two such readings, the copy is bad, and void from here on.
+ */
+static void read_suspect(struct isw_io *io)
+{
+	u64 page = io->page + io->cursor;
+	s64 word = atomic64_read(&io->dev->words[page]);
+	struct isw_donor *donor = NULL;
 
-			part.bv_offset += a - pos;
-			part.bv_len = b - a;
-			memzero_bvec(&part);
-		}
-		pos += bv.bv_len;
+	if (word != io->suspect) {
+		io->suspect = word;
+		return;
 	}
+	io->suspect = 0;
+	if (!atomic64_try_cmpxchg(&io->dev->words[page], &word,
+				  isw_word_drop_copies(word, io->copy)))
+		return;
+	isw_stat_inc(io->dev->stats, crc_errors);
+	if (io->copy & ISW_WORD_LEGS) {
+		/* still named: the leg is what it was */
+		donor = io->mapping->leg[leg_index(io->copy)].donor;
+		isw_stat_inc(donor->stats, crc_errors);
+	}
+	pr_err_ratelimited("%s: page %llu came wrong from %s\n", io->dev->name,
+			   page, donor ? donor->name : "backup");
+}
+
+static bool crc_is_right(struct isw_io *io, u32 page, u32 crc)
+{
+	u64 word = atomic64_read(&io_words(io)[page]);
+
+	if (word & ISW_WORD_WRITTEN && isw_word_crc(word) != crc)
+		return false;
+	io->cursor++;
+	return true;
+}
+
+/* The run came from io->copy: take what is right of it. */
+static void read_taken(struct isw_io *io)
+{
+	u32 before = io->cursor, end = before + io->run;
+
+	if (io->dev->cfg.integrity) {
+		isw_rdma_unmap(io);	/* the CPU reads now */
+		isw_pages_crc(io, before, io->run, crc_is_right);
+	} else {
+		io->cursor = end;
+	}
+	if (io->copy == ISW_WORD_BACKUP)
+		isw_stat_add(io->dev->stats, pages_in_backup,
+			     io->cursor - before);
+	else
+		isw_stat_add(io->dev->stats, pages_in_remote,
+			     io->cursor - before);
+	if (unlikely(io->cursor != end))
+		read_suspect(io);
+	else
+		io->disk_refused = false;
+}
+
+/* False: the word has moved, look again. */
+static bool read_staged(struct isw_io *io)
+{
+	struct isw_staging *st = &io->dev->backup->staging;
+	u64 word = atomic64_read(&io_words(io)[io->cursor]);
+	struct isw_staged *slot;
+	void *from;
+
+	slot = isw_staging_get(st, io->page + io->cursor, isw_word_seq(word));
+	if (!slot)
+		return false;
+	isw_rdma_unmap(io);		/* the CPU writes now */
+	from = kmap_local_page(slot->page);
+	isw_pages_copy_from(io, io->cursor, from);
+	kunmap_local(from);
+	isw_staging_put(st, slot);
+	isw_stat_inc(io->dev->stats, pages_in_staged);
+	io->cursor++;
+	return true;
+}
+
+static enum verdict read_backup(struct isw_io *io)
+{
+	isw_rdma_unmap(io);		/* the disk has its own addresses */
+	io->copy = ISW_WORD_BACKUP;
+	io->from_disk = true;
+	WRITE_ONCE(io->wait, ISW_WAIT_BACKUP);
+	isw_backup_read(io);
+	return POSTED;
+}
+
+static void read_backup_done(struct isw_io *io)
+{
+	io->from_disk = false;
+	if (unlikely(io->disk_status))
+		io->disk_refused = true;
+	else
+		read_taken(io);
 }
 
 static enum verdict read_leg(struct isw_io *io, struct isw_mapping *m, int leg,
@@ -165,6 +265,7 @@ static enum verdict read_leg(struct isw_io *io, struct isw_mapping *m, int leg,
 	if (!isw_rdma_map(io, m->leg[leg].donor))
 		return park(io, ISW_WAIT_DMA);
 	io_name(io, m);
+	io->copy = ISW_WORD_LEG(leg);
 	atomic_set(&io->acked, 0);
 	atomic_set(&io->pending, 1);
 	isw_rdma_add(io, &m->leg[leg], leg, io->cursor, io->run, batch);
@@ -173,22 +274,31 @@ static enum verdict read_leg(struct isw_io *io, struct isw_mapping *m, int leg,
 
 static enum verdict io_read(struct isw_io *io, struct isw_batch *batch)
 {
+	if (io->from_disk)
+		read_backup_done(io);
 	while (io->cursor < io->count) {
 		struct isw_mapping *m = rcu_dereference(io->slab->mapping);
 		atomic64_t *word = io_words(io) + io->cursor;
 		enum source source;
 		int leg = 0;
 
-		source = page_source(atomic64_read(word), m, &leg);
+		source = page_source(atomic64_read(word),
+				     io->disk_refused ? ISW_WORD_BACKUP : 0, m,
+				     &leg);
 		io->run = source_run(io, m, source, leg);
 		switch (source) {
 		case FROM_ZEROS:
 			isw_rdma_unmap(io);	/* the CPU writes now */
-			zero_run(io, io->run);
+			isw_pages_zero(io, io->cursor, io->run);
 			io->cursor += io->run;
+			break;
+		case FROM_STAGED:
+			read_staged(io);
 			break;
 		case FROM_LEG:
 			return read_leg(io, m, leg, batch);
+		case FROM_BACKUP:
+			return read_backup(io);
 		case FROM_HELD:
 			return park(io, ISW_WAIT_SESSION);
 		case FROM_WRITER:
@@ -217,7 +327,7 @@ static void write_unclaim(struct isw_io *io, u32 count, u64 copies)
 
 		do {
 			if (io->begun)
-				next = isw_word_write_end(old, copies, 0);
+				next = isw_word_write_end(old, copies);
 			else
 				next = old & ~(ISW_WORD_BUSY | ISW_WORD_PARKED);
 		} while (!atomic64_try_cmpxchg(word, &old, next));
@@ -256,81 +366,140 @@ static bool write_claim(struct isw_io *io)
 	return true;
 }
 
+static bool page_begin(struct isw_io *io, u32 page, u32 crc)
+{
+	atomic64_t *word = &io_words(io)[page];
+	s64 old = atomic64_read(word);
+
+	while (!atomic64_try_cmpxchg(word, &old,
+				     isw_word_write_begin(old, crc)))
+		;
+	return true;
+}
+
+/* The legs are written from the staged copies. */
+static void write_stage(struct isw_io *io)
+{
+	struct isw_staged *slot;
+	int i = 0;
+
+	isw_pages_copy_to_staged(io);
+	sg_init_table(io->sg, io->count);
+	list_for_each_entry(slot, &io->staged, io_node)
+		sg_set_page(&io->sg[i++], slot->page, ISW_PAGE_SIZE, 0);
+	io->nents = i;
+	io->filled = true;
+}
+
 /* From here on no older copy of these pages counts. */
 static void write_begin(struct isw_io *io)
 {
-	atomic64_t *word = io_words(io);
 	u32 i;
 
-	for (i = 0; i < io->count; i++, word++) {
-		s64 old = atomic64_read(word);
-
-		while (!atomic64_try_cmpxchg(word, &old,
-					     isw_word_write_begin(old)))
-			;
-	}
+	if (io->reserved)
+		isw_staging_publish(io);
+	else if (io->dev->cfg.integrity)
+		isw_pages_crc(io, 0, io->count, page_begin);
+	else
+		for (i = 0; i < io->count; i++)
+			page_begin(io, i, 0);
 	io->begun = true;
 }
 
+/* Give up a write that nothing is under way of. */
 static void write_fail(struct isw_io *io)
 {
 	io->status = BLK_STS_IOERR;
-	write_unclaim(io, io->count, 0);
+	if (io->reserved)
+		isw_staging_release(io);
+	if (io->claimed)
+		write_unclaim(io, io->count, 0);
 }
 
-/* Every leg of the mapping takes part, so each must be live. */
-static bool legs_live(const struct isw_mapping *m)
+/* The legs of @m, a bit each; or those of them that are live. */
+static unsigned int legs_of(const struct isw_mapping *m, bool live)
 {
+	unsigned int legs = 0;
 	int i;
 
-	for (i = 0; i < ISW_MAX_LEGS; i++)
-		if (m->leg[i].donor && !isw_donor_live(m->leg[i].donor))
-			return false;
-	return true;
+	for (i = 0; m && i < ISW_MAX_LEGS; i++)
+		if (m->leg[i].donor &&
+		    (!live || isw_donor_live(m->leg[i].donor)))
+			legs |= BIT(i);
+	return legs;
 }
 
 static void io_put(struct isw_io *io);
 
+/*
+ * Without a mapping: ask for one and wait, not longer than stall_ms. With a backup
+ * only if that is a local matter, a grant being held ready, and for a tick.
+ */
+static bool write_awaits_mapping(struct isw_io *io)
+{
+	struct isw_device *dev = io->dev;
+
+	isw_slab_want(dev, io->slab);
+	if (dev->backup && !READ_ONCE(dev->nr_ready))
+		return false;
+	if (!io->deadline)
+		io->deadline = (jiffies + (dev->backup ? ISW_TICK :
+					   isw_stall_jiffies(dev))) | 1;
+	return time_before_eq(jiffies, io->deadline);
+}
+
 static enum verdict io_write(struct isw_io *io, struct isw_batch *batch)
 {
+	struct isw_device *dev = io->dev;
 	struct isw_mapping *m;
+	unsigned int legs;
 	int i;
 
+	if (dev->backup && !io->filled) {
+		if (!io->reserved && !isw_staging_reserve(io))
+			return POSTED;	/* to the line: driven again with slots */
+		if (!io->reserved) {
+			write_fail(io);
+			return DONE;
+		}
+		write_stage(io);
+	}
 	if (!io->claimed && !write_claim(io))
 		return park(io, ISW_WAIT_WRITER);
 
 	m = rcu_dereference(io->slab->mapping);
 	if (!m) {
-		if (!io->deadline)
-			io->deadline = (jiffies + isw_stall_jiffies(io->dev)) | 1;
-		if (time_after(jiffies, io->deadline)) {
+		if (write_awaits_mapping(io))
+			return park(io, ISW_WAIT_MAPPING);
+		if (!dev->backup) {
 			write_fail(io);
 			return DONE;
 		}
-		isw_slab_want(io->dev, io->slab);
-		return park(io, ISW_WAIT_MAPPING);
+	} else if (m->frozen) {
+		return park(io, ISW_WAIT_THAW);
 	}
 	io->deadline = 0;
-	if (m->frozen)
-		return park(io, ISW_WAIT_THAW);
-	if (!legs_live(m))
+	legs = legs_of(m, true);
+	/* the disk stands in for a leg; without it, all take part */
+	if (!dev->backup && legs != legs_of(m, false))
 		return park(io, ISW_WAIT_SESSION);
 	for (i = 0; i < ISW_MAX_LEGS; i++)
-		if (m->leg[i].donor && !isw_rdma_map(io, m->leg[i].donor))
+		if (legs & BIT(i) && !isw_rdma_map(io, m->leg[i].donor))
 			return park(io, ISW_WAIT_DMA);
 	if (!io->begun)
 		write_begin(io);
 
-	io_name(io, m);
+	if (m)
+		io_name(io, m);
 	atomic_set(&io->acked, 0);
 	atomic_set(&io->pending, 1);	/* completions may come while we add */
 	for (i = 0; i < ISW_MAX_LEGS; i++) {
-		if (!m->leg[i].donor)
+		if (!(legs & BIT(i)))
 			continue;
 		atomic_inc(&io->pending);
 		isw_rdma_add(io, &m->leg[i], i, 0, io->count, batch);
 	}
-	io_put(io);	/* not the last: one work request is in the batch yet */
+	io_put(io);	/* the last only if there is no leg: else the batch has it */
 	return POSTED;
 }
 
@@ -346,7 +515,7 @@ void isw_io_drive(struct isw_io *io, struct isw_batch *batch)
 		WRITE_ONCE(io->wait, ISW_WAIT_NOTHING);
 		v = io->write ? io_write(io, batch) : io_read(io, batch);
 		if (v == PARK && READ_ONCE(io->dev->dying)) {
-			if (io->claimed)
+			if (io->write)
 				write_fail(io);
 			io->status = BLK_STS_IOERR;
 			v = DONE;
@@ -382,6 +551,12 @@ void isw_io_start(struct isw_io *io, struct isw_batch *batch)
 	io->cursor = 0;
 	io->claimed = false;
 	io->begun = false;
+	io->reserved = false;
+	io->filled = false;
+	io->from_disk = false;
+	io->disk_refused = false;
+	io->suspect = 0;
+	INIT_LIST_HEAD(&io->staged);
 	io->tries = 0;
 	io->deadline = 0;
 	io->hca = NULL;
@@ -390,27 +565,20 @@ void isw_io_start(struct isw_io *io, struct isw_batch *batch)
 	isw_io_drive(io, batch);
 }
 
-static void io_read_done(struct isw_io *io)
-{
-	if (likely(atomic_read(&io->acked))) {
-		isw_stat_add(io->dev->stats, pages_in_remote, io->run);
-		io->cursor += io->run;
-	}
-}
-
-/* True: the write is over. False: no leg has it, it needs another go. */
+/* False: no leg has it, it needs another go. */
 static bool io_write_done(struct isw_io *io)
 {
 	u64 legs = atomic_read(&io->acked), copies = 0;
 	int i;
 
-	if (unlikely(!legs))
+	if (unlikely(!legs && !io->reserved))
 		return false;
 	for (i = 0; i < ISW_MAX_LEGS; i++)
 		if (legs & BIT(i))
 			copies |= ISW_WORD_LEG(i);
 	write_unclaim(io, io->count, copies);
-	isw_stat_add(io->dev->stats, pages_out_remote, io->count);
+	if (legs)
+		isw_stat_add(io->dev->stats, pages_out_remote, io->count);
 	return true;
 }
 
@@ -423,11 +591,17 @@ static void io_round_done(struct isw_io *io)
 	if (io->write) {
 		done = io_write_done(io);
 	} else {
-		io_read_done(io);
+		if (likely(atomic_read(&io->acked)))
+			read_taken(io);
 		done = io->cursor == io->count;
 	}
 	io_unname(io);	/* only now: the words say what the legs hold */
 
+	if (io->reserved) {
+		isw_rdma_unmap(io);	/* while the slots are this request's */
+		if (!isw_staging_settle(io, atomic_read(&io->acked)))
+			return;		/* isw_io_staged_end() */
+	}
 	if (!done && unlikely(io->tries >= ISW_MAX_TRIES)) {
 		if (io->write)
 			write_fail(io);
@@ -442,6 +616,12 @@ static void io_round_done(struct isw_io *io)
 	isw_io_drive(io, &batch);
 	isw_batch_post(&batch);
 	rcu_read_unlock();
+}
+
+/* The disk was the last thing that a write waited for. Any context. */
+void isw_io_staged_end(struct isw_io *io)
+{
+	io_end(io);
 }
 
 /* Drop one of io->pending; the last one takes the request on. */

@@ -7,6 +7,7 @@
 #define _ISW_IO_H
 
 #include <linux/atomic.h>
+#include <linux/bio.h>
 #include <linux/list.h>
 #include <linux/scatterlist.h>
 #include <rdma/ib_verbs.h>
@@ -31,6 +32,8 @@ enum isw_wait {
 	ISW_WAIT_SESSION,		/* of a leg: it is being resumed */
 	ISW_WAIT_WRITER,		/* another write owns a page */
 	ISW_WAIT_DMA,			/* no DMA addresses to be had */
+	ISW_WAIT_STAGING,		/* room for staged copies */
+	ISW_WAIT_BACKUP,		/* the disk has the only copy, or gets it */
 };
 
 struct isw_io {
@@ -40,6 +43,10 @@ struct isw_io {
 
 	bool claimed;			/* write: owns BUSY on all its pages */
 	bool begun;			/* write: older copies are void */
+	bool reserved;			/* write: has slots of staging */
+	bool filled;			/* write: and they hold its pages */
+	bool from_disk;			/* read: the disk has been asked */
+	bool disk_refused;		/* read: and could not read this page */
 	u8 tries;			/* work requests that failed so far */
 	u8 wait;			/* enum isw_wait: why it was parked */
 	blk_status_t status;
@@ -48,18 +55,25 @@ struct isw_io {
 	u32 count;			/* pages */
 	u32 cursor;			/* read: pages done */
 	u32 run;			/* read: pages under way behind cursor */
+	u64 copy;			/* read: ISW_WORD_ flag of where from */
+	u64 suspect;			/* read: word of a page that came wrong */
 	unsigned long deadline;		/* jiffies: fail if unmapped by then */
 
 	struct isw_mapping *mapping;	/* named while a WR may be under way */
 	atomic_t pending;		/* WRs under way, + 1 while posting */
 	atomic_t acked;			/* legs that acknowledged, a bit each */
-	struct list_head node;		/* slab->parked or dev->redrive */
+	struct list_head node;		/* whatever list it waits on */
+	struct list_head staged;	/* write: its isw_staged.io_node */
 
 	struct isw_hca *hca;		/* where sg is DMA-mapped */
 	int nents;			/* of sg as filled */
 	int dma_nents;			/* of sg as DMA-mapped */
 	struct scatterlist sg[ISW_MAX_SEGMENTS];
 	struct isw_leg_wr leg[ISW_MAX_LEGS];
+
+	blk_status_t disk_status;
+	struct bio bio;			/* read from the backup disk */
+	struct bio_vec vec[ISW_MAX_SEGMENTS];
 };
 
 struct isw_batch;
@@ -74,6 +88,8 @@ static inline const char *isw_wait_name(u8 wait)
 		[ISW_WAIT_SESSION]	= "session",
 		[ISW_WAIT_WRITER]	= "writer",
 		[ISW_WAIT_DMA]		= "dma",
+		[ISW_WAIT_STAGING]	= "staging",
+		[ISW_WAIT_BACKUP]	= "backup",
 	};
 
 	return wait < ARRAY_SIZE(names) ? names[wait] : "?";
@@ -81,6 +97,7 @@ static inline const char *isw_wait_name(u8 wait)
 
 void isw_io_start(struct isw_io *io, struct isw_batch *batch);
 void isw_io_drive(struct isw_io *io, struct isw_batch *batch);
+void isw_io_staged_end(struct isw_io *io);
 void isw_io_leg_done(struct isw_leg_wr *lw, bool ok);
 
 #endif /* _ISW_IO_H */

@@ -4,6 +4,7 @@
 #include <linux/workqueue.h>
 #include <rdma/ib_verbs.h>
 
+#include "backup.h"
 #include "configfs.h"
 #include "debugfs.h"
 #include "compat.h"
@@ -11,7 +12,7 @@
 #include "pm.h"
 #include "session.h"
 
-struct workqueue_struct *isw_io_wq, *isw_map_wq, *isw_conn_wq;
+struct workqueue_struct *isw_io_wq, *isw_map_wq, *isw_conn_wq, *isw_backup_wq;
 
 /* Its data say that it is there; it is found by a donor's address. */
 static int hca_added(struct ib_device *ibdev)
@@ -39,11 +40,16 @@ static int wqs_create(void)
 	isw_map_wq = alloc_workqueue("isw-map", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	isw_conn_wq = alloc_workqueue("isw-conn", WQ_MEM_RECLAIM | WQ_UNBOUND,
 				      0);
-	return isw_io_wq && isw_map_wq && isw_conn_wq ? 0 : -ENOMEM;
+	isw_backup_wq = alloc_workqueue("isw-backup", WQ_MEM_RECLAIM |
+					WQ_HIGHPRI | WQ_UNBOUND, 0);
+	return isw_io_wq && isw_map_wq && isw_conn_wq && isw_backup_wq ?
+	       0 : -ENOMEM;
 }
 
 static void wqs_destroy(void)
 {
+	if (isw_backup_wq)
+		destroy_workqueue(isw_backup_wq);
 	if (isw_conn_wq)
 		destroy_workqueue(isw_conn_wq);
 	if (isw_map_wq)
@@ -98,3 +104,4 @@ module_exit(isw_exit);
 MODULE_AUTHOR("The infiniswap maintainers");
 MODULE_DESCRIPTION("Swap to the memory of other machines over RDMA");
 MODULE_LICENSE("GPL");
+MODULE_SOFTDEP("pre: crc32c");	/* the fastest for this CPU */

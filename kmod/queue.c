@@ -186,6 +186,11 @@ static const struct block_device_operations isw_disk_ops = {
 	.swap_slot_free_notify	= disk_slot_free,
 };
 
+bool isw_disk_is_ours(const struct gendisk *disk)
+{
+	return disk->fops == &isw_disk_ops;
+}
+
 int isw_disk_add(struct isw_device *dev)
 {
 	struct queue_limits lim = {
@@ -200,14 +205,24 @@ int isw_disk_add(struct isw_device *dev)
 		.max_hw_discard_sectors	= SZ_64M >> SECTOR_SHIFT,
 		.discard_granularity	= ISW_PAGE_SIZE,
 	};
+	/* what is checked must be what was sent; staged copies do not change */
+	bool stable = dev->cfg.integrity && !dev->backup;
 	struct gendisk *disk;
 	int ret;
 
 	BUILD_BUG_ON(PAGE_SIZE != ISW_PAGE_SIZE);
+	/* one work request for as many staged pages, each a segment */
+	if (dev->backup)
+		lim.max_hw_sectors = dev->max_sge <<
+				     (ISW_PAGE_SHIFT - SECTOR_SHIFT);
+	if (stable)
+		isw_lim_set_stable(&lim);
 	disk = isw_alloc_disk(&dev->tag_set, &lim, dev);
 	if (IS_ERR(disk))
 		return PTR_ERR(disk);
 	isw_disk_set_nonrot(disk);
+	if (stable)
+		isw_disk_set_stable(disk);
 	strscpy(disk->disk_name, dev->name, sizeof(disk->disk_name));
 	disk->flags |= GENHD_FL_NO_PART;
 	disk->fops = &isw_disk_ops;

@@ -7,6 +7,7 @@ struct isw_device;
 
 int isw_tags_alloc(struct isw_device *dev);
 void isw_tags_free(struct isw_device *dev);
+bool isw_disk_is_ours(const struct gendisk *disk);
 int isw_disk_add(struct isw_device *dev);
 int isw_disk_close(struct isw_device *dev);	/* -EBUSY while open */
 void isw_disk_remove(struct isw_device *dev);

@@ -250,3 +250,16 @@ bool isw_slab_empty(struct isw_device *dev, struct isw_slab *slab)
 	WRITE_ONCE(slab->freed, true);
 	return i == pages;
 }
+
+/* How many pages have words of a kind; may take a while, may be over at once. */
+u64 isw_pages_count(struct isw_device *dev, int (*is)(u64 word))
+{
+	u64 pages = isw_nr_pages(dev), i, n = 0;
+
+	for (i = 0; i < pages; i++) {
+		n += !!is(atomic64_read(&dev->words[i]));
+		if (!(i % 4096))
+			cond_resched();
+	}
+	return n;
+}

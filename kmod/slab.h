@@ -68,6 +68,7 @@ void isw_slab_publish(struct isw_device *dev, struct isw_slab *slab,
 void isw_slabs_drain(struct isw_device *dev);
 void isw_slab_clear_copies(struct isw_device *dev, struct isw_slab *slab,
 			   u64 copies);
+u64 isw_pages_count(struct isw_device *dev, int (*is)(u64 word));
 bool isw_slab_empty(struct isw_device *dev, struct isw_slab *slab);
 
 /* I/O path, any context */

@@ -10,6 +10,12 @@ struct isw_stats {			/* of a device */
 	u64 pages_out_remote;
 	u64 read_errors;		/* requests that failed */
 	u64 write_errors;
+	u64 crc_errors;			/* copies that were not what was written */
+	u64 pages_in_staged;
+	u64 pages_in_backup;
+	u64 pages_out_backup;
+	u64 backup_errors;		/* reads and writes of the disk that failed */
+	u64 staging_waits;		/* writes that found staging full */
 	u64 failovers;			/* sessions that broke */
 	u64 reconnects;			/* sessions resumed or made anew after that */
 };
@@ -18,6 +24,7 @@ struct isw_donor_stats {
 	u64 pages_in;
 	u64 pages_out;
 	u64 errors;			/* work requests that failed */
+	u64 crc_errors;			/* pages it did not return as written */
 };
 
 #define isw_stat_add(stats, field, n)	this_cpu_add((stats)->field, n)

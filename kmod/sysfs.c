@@ -7,6 +7,7 @@
 #include <linux/slab.h>
 #include <linux/sysfs.h>
 
+#include "backup.h"
 #include "configfs.h"
 #include "device.h"
 #include "donor.h"
@@ -50,11 +51,14 @@ static void kobj_release(struct kobject *kobj)
 
 /* ---- a device ----------------------------------------------------------- */
 
-/* degraded: pages are held because the donor that has them is not there */
+/* degraded: a donor that has pages is not there, or the backup disk fails */
 const char *isw_device_state(struct isw_device *dev)
 {
 	const char *state = "up";
 	struct isw_donor *donor;
+
+	if (dev->backup && READ_ONCE(dev->backup->failed))
+		state = "degraded";
 
 	mutex_lock(&dev->lock);
 	list_for_each_entry(donor, &dev->donors, node)
@@ -97,6 +101,36 @@ static ssize_t slabs_mapped_show(void *owner, const struct isw_attr *a,
 	return sysfs_emit(buf, "%u\n", isw_slabs_mapped(owner));
 }
 
+static ssize_t backup_show(void *owner, const struct isw_attr *a, char *buf)
+{
+	struct isw_device *dev = owner;
+
+	return sysfs_emit(buf, "%s\n", isw_backup_state(dev->backup));
+}
+
+static ssize_t staged_pages_show(void *owner, const struct isw_attr *a,
+				 char *buf)
+{
+	struct isw_device *dev = owner;
+
+	return sysfs_emit(buf, "%u\n", dev->backup ?
+			  isw_staging_used(&dev->backup->staging) : 0);
+}
+
+static ssize_t degraded_pages_show(void *owner, const struct isw_attr *a,
+				   char *buf)
+{
+	struct isw_device *dev = owner;
+
+	return sysfs_emit(buf, "%llu\n", dev->backup ?
+			  isw_pages_count(dev, isw_word_no_backup) : 0);
+}
+
+static ssize_t lost_pages_show(void *owner, const struct isw_attr *a, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", isw_pages_count(owner, isw_word_lost));
+}
+
 static ssize_t counter_show(void *owner, const struct isw_attr *a, char *buf)
 {
 	struct isw_device *dev = owner;
@@ -114,6 +148,16 @@ ISW_ATTR(slabs, slabs_show, 0);
 ISW_ATTR(slabs_mapped, slabs_mapped_show, 0);
 DEVICE_COUNTER(pages_in_remote);
 DEVICE_COUNTER(pages_out_remote);
+ISW_ATTR(backup, backup_show, 0);
+ISW_ATTR(staged_pages, staged_pages_show, 0);
+ISW_ATTR(degraded_pages, degraded_pages_show, 0);
+ISW_ATTR(lost_pages, lost_pages_show, 0);
+DEVICE_COUNTER(pages_in_staged);
+DEVICE_COUNTER(pages_in_backup);
+DEVICE_COUNTER(pages_out_backup);
+DEVICE_COUNTER(backup_errors);
+DEVICE_COUNTER(staging_waits);
+DEVICE_COUNTER(crc_errors);
 DEVICE_COUNTER(read_errors);
 DEVICE_COUNTER(write_errors);
 DEVICE_COUNTER(failovers);
@@ -127,6 +171,16 @@ static struct attribute *device_attrs[] = {
 	&attr_slabs_mapped.attr,
 	&attr_pages_in_remote.attr,
 	&attr_pages_out_remote.attr,
+	&attr_backup.attr,
+	&attr_staged_pages.attr,
+	&attr_pages_in_staged.attr,
+	&attr_pages_in_backup.attr,
+	&attr_pages_out_backup.attr,
+	&attr_backup_errors.attr,
+	&attr_staging_waits.attr,
+	&attr_crc_errors.attr,
+	&attr_degraded_pages.attr,
+	&attr_lost_pages.attr,
 	&attr_read_errors.attr,
 	&attr_write_errors.attr,
 	&attr_failovers.attr,
@@ -205,6 +259,11 @@ ISW_ATTR(port, port_show, 0);
 DONOR_COUNTER(pages_in);
 DONOR_COUNTER(pages_out);
 DONOR_COUNTER(errors);
+static struct isw_attr attr_donor_crc_errors = {
+	.attr = { .name = "crc_errors", .mode = 0444 },
+	.show = donor_counter_show,
+	.offset = offsetof(struct isw_donor_stats, crc_errors),
+};
 
 static struct attribute *donor_attrs[] = {
 	&attr_address.attr,
@@ -214,6 +273,7 @@ static struct attribute *donor_attrs[] = {
 	&attr_pages_in.attr,
 	&attr_pages_out.attr,
 	&attr_errors.attr,
+	&attr_donor_crc_errors.attr,
 	NULL
 };
 ATTRIBUTE_GROUPS(donor);

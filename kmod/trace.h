@@ -50,7 +50,9 @@
 	isw_sym(ISW_WAIT_THAW, "thaw")			\
 	isw_sym(ISW_WAIT_SESSION, "session")		\
 	isw_sym(ISW_WAIT_WRITER, "writer")		\
-	isw_sym_end(ISW_WAIT_DMA, "dma")
+	isw_sym(ISW_WAIT_DMA, "dma")			\
+	isw_sym(ISW_WAIT_STAGING, "staging")		\
+	isw_sym_end(ISW_WAIT_BACKUP, "backup")
 
 #define ISW_MSG_LIST_OF_TYPES				\
 	isw_sym(ISW_MSG_ERROR, "error")			\

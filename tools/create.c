@@ -41,10 +41,14 @@ static const char usage[] =
 	"infiniswap31, by default the first that is free.\n\n"
 	"Options:\n"
 	"      --size SIZE               size of the device (K, M, G or T may follow)\n"
-	"      --redundancy MODE         none: a lost donor loses the pages it holds\n"
+	"      --redundancy MODE         backup: a local disk has a copy of every page;\n"
+	"                                none: a lost donor loses the pages it holds\n"
+	"      --backup PATH             the disk, as large as the device; it is overwritten\n"
 	"      --donor NAME=ADDRESS[:PORT]\n"
 	"                                a donor; [ADDRESS]:PORT for IPv6; repeatable\n"
 	"      --slab-size SIZE          1M to 4G, a power of two (64M)\n"
+	"      --staging SIZE            memory for pages on their way to the disk\n"
+	"      --integrity 0|1           check a CRC of each page that is read (1)\n"
 	"      --queues N                hardware queues per direction, 1 to 4\n"
 	"      --queue-depth N           requests per hardware queue, 4 to 256 (32)\n"
 	"      --max-sessions N          donors connected at most, 1 to 64 (16)\n"
@@ -65,6 +69,9 @@ static const char usage[] =
 static const struct option options[] = {
 	{ "size", required_argument, NULL, OPT_SETTING },
 	{ "redundancy", required_argument, NULL, OPT_SETTING },
+	{ "backup", required_argument, NULL, OPT_SETTING },
+	{ "staging", required_argument, NULL, OPT_SETTING },
+	{ "integrity", required_argument, NULL, OPT_SETTING },
 	{ "slab-size", required_argument, NULL, OPT_SETTING },
 	{ "queues", required_argument, NULL, OPT_SETTING },
 	{ "queue-depth", required_argument, NULL, OPT_SETTING },
@@ -108,7 +115,7 @@ static int parse_setting(struct plan *plan, const char *arg)
 {
 	const char *value = strchr(arg, '=');
 
-	if (!value || value == arg || strchr(arg, '/') || !value[1])
+	if (!value || value == arg || memchr(arg, '/', (size_t)(value - arg)) || !value[1])
 		return misused("create: %s: expected ATTR=VALUE", arg);
 	add_setting(plan, arg, (size_t)(value - arg), value + 1);
 	return CTL_OK;
@@ -209,7 +216,7 @@ static int parse(struct plan *plan, int argc, char **argv)
 	if (!has_setting(plan, "size"))
 		return misused("create: --size is missing");
 	if (!has_setting(plan, "redundancy"))
-		return misused("create: --redundancy is missing; only 'none' is there so far: a lost donor loses the pages it holds");
+		return misused("create: --redundancy is missing: backup (with --backup) keeps every page on a disk too; none: a lost donor loses the pages it holds");
 	if (!plan->donor_count)
 		return misused("create: --donor is missing");
 	return -1;

@@ -11,7 +11,7 @@
  * The functions give the next word for a given one; the caller loops on its
  * cmpxchg. Meaning:
  *   - never WRITTEN: the page reads as zeros;
- *   - WRITTEN with a copy (LEG*): the page reads from that copy;
+ *   - WRITTEN with a copy (LEG*, STAGED, BACKUP): the page reads from that copy;
  *   - WRITTEN without a copy: lost, unless BUSY (a write is under way);
  *   - BUSY has one owner: a write, or whatever else needs the page to hold
  *     still. PARKED asks the owner to wake those that wait for it;
@@ -27,10 +27,11 @@
 #define ISW_WORD_WRITTEN	(1ull << 0)
 #define ISW_WORD_BUSY		(1ull << 1)
 #define ISW_WORD_PARKED		(1ull << 2)
-/* 1 << 3 and 1 << 4 are kept for STAGED and BACKUP, the client's own copies */
+#define ISW_WORD_STAGED		(1ull << 3)	/* a copy in the client's memory */
+#define ISW_WORD_BACKUP		(1ull << 4)	/* a copy on the client's disk */
 #define ISW_WORD_LEG(i)		(1ull << (5 + (i)))
 #define ISW_WORD_LEGS		(7ull << 5)
-#define ISW_WORD_COPIES		ISW_WORD_LEGS
+#define ISW_WORD_COPIES		(ISW_WORD_LEGS | ISW_WORD_STAGED | ISW_WORD_BACKUP)
 
 #define ISW_WORD_SEQ_SHIFT	12
 #define ISW_WORD_SEQ_ONE	(1ull << ISW_WORD_SEQ_SHIFT)
@@ -41,6 +42,11 @@
 static inline __u64 isw_word_seq(__u64 word)
 {
 	return word & ISW_WORD_SEQ_MASK;
+}
+
+static inline __u32 isw_word_crc(__u64 word)
+{
+	return (__u32)(word >> ISW_WORD_CRC_SHIFT);
 }
 
 static inline __u64 isw_word_next_seq(__u64 word)
@@ -56,12 +62,21 @@ static inline int isw_word_lost(__u64 word)
 	       ISW_WORD_WRITTEN;
 }
 
-/* The owner of BUSY begins a write: from here on no older copy counts. */
-static inline __u64 isw_word_write_begin(__u64 word)
+/* Lost with the donors that have it, while there should be a copy on disk. */
+static inline int isw_word_no_backup(__u64 word)
+{
+	return (word & ISW_WORD_WRITTEN) && !(word & ISW_WORD_BACKUP);
+}
+
+/*
+ * The owner of BUSY begins a write of content with @crc: from here on no older
+ * copy counts.
+ */
+static inline __u64 isw_word_write_begin(__u64 word, __u32 crc)
 {
 	word = isw_word_next_seq(word);
 	word &= ~(ISW_WORD_COPIES | ISW_WORD_CRC_MASK);
-	return word | ISW_WORD_WRITTEN;
+	return word | ISW_WORD_WRITTEN | (__u64)crc << ISW_WORD_CRC_SHIFT;
 }
 
 /*
@@ -69,10 +84,10 @@ static inline __u64 isw_word_write_begin(__u64 word)
  * and BUSY is given up. WRITTEN is gone only if the page was discarded in
  * between, for BUSY kept every other writer out: then no copy counts.
  */
-static inline __u64 isw_word_write_end(__u64 word, __u64 copies, __u32 crc)
+static inline __u64 isw_word_write_end(__u64 word, __u64 copies)
 {
 	if (word & ISW_WORD_WRITTEN)
-		word |= copies | (__u64)crc << ISW_WORD_CRC_SHIFT;
+		word |= copies;
 	return word & ~(ISW_WORD_BUSY | ISW_WORD_PARKED);
 }
 
@@ -81,6 +96,20 @@ static inline __u64 isw_word_discard(__u64 word)
 {
 	word = isw_word_next_seq(word);
 	return word & ~(ISW_WORD_WRITTEN | ISW_WORD_COPIES | ISW_WORD_CRC_MASK);
+}
+
+/* Is @word still of the content whose sequence is @seq? */
+static inline int isw_word_is(__u64 word, __u64 seq)
+{
+	return (word & ISW_WORD_WRITTEN) && isw_word_seq(word) == seq;
+}
+
+/* What was staged with sequence @seq is on the backup disk; unless it is over. */
+static inline __u64 isw_word_on_disk(__u64 word, __u64 seq)
+{
+	if (!isw_word_is(word, seq))
+		return word;
+	return (word & ~ISW_WORD_STAGED) | ISW_WORD_BACKUP;
 }
 
 /* A leg is gone: its copies with it. The content, hence sequence, stays. */

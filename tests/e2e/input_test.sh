@@ -85,13 +85,18 @@ device_settings()
 	client "infiniswap0/size: 64 digits" EINVAL "$size" "echo $long >infiniswap0/size"
 	values infiniswap0/slab_size "$slab" "" garbage -1048576 0 512K 3M 3000000 8G \
 		18446744073709551616 16777216T
-	values infiniswap0/redundancy "not a redundancy: none is" "" garbage unset nonesuch None
-	client "infiniswap0/redundancy: backup" EOPNOTSUPP \
-		"infiniswap0: redundancy: backup: not built yet" \
-		"echo backup >infiniswap0/redundancy"
+	values infiniswap0/redundancy "not a redundancy: backup and none are" "" garbage unset \
+		nonesuch None
 	client "infiniswap0/redundancy: mirror" EOPNOTSUPP \
 		"infiniswap0: redundancy: mirror: not built yet" \
 		"echo mirror >infiniswap0/redundancy"
+	values infiniswap0/backup "not the full path of a block device" disk dev/vdb ./vdb
+	printf -v long '/%0255d' 1
+	client "infiniswap0/backup: 256 characters" ENAMETOOLONG "backup: /0" \
+		"echo $long >infiniswap0/backup"
+	values infiniswap0/staging "$size" "" garbage -1 1.5M 16777217T
+	values infiniswap0/staging "not 0 or a size from 1M to 16G" 1 1048575 17G
+	values infiniswap0/integrity "not 0 or 1" "" garbage -1 2 257 yes
 	number queues 1 4
 	number queue_depth 4 256
 	number max_sessions 1 64
@@ -153,6 +158,7 @@ switching_on()
 {
 	local good="size=1G redundancy=none"
 	local small="size=16M slab_size=2M redundancy=none"
+	local disk="size=16M slab_size=2M redundancy=backup backup"
 	local none="infiniswap9: power: 1: no donor can be reached"
 	local full="infiniswap9: power: 1: no donor granted a slab of 2097152 bytes within 10 s"
 
@@ -163,6 +169,22 @@ switching_on()
 	power "size is no multiple of slab_size" EINVAL \
 		"infiniswap9: power: 1: size 1052672 is not a multiple of slab_size 1048576" \
 		size=1052672 slab_size=1M redundancy=none "@d=$donor"
+	power "redundancy backup without a disk" EINVAL \
+		"infiniswap9: power: 1: redundancy is backup and backup is unset" \
+		size=1G redundancy=backup "@d=$donor"
+	power "redundancy none with a disk" EINVAL \
+		"infiniswap9: power: 1: redundancy is none and backup is /dev/vda" \
+		"$good" backup=/dev/vda "@d=$donor"
+	power "a backup that does not exist" ENOENT \
+		"infiniswap9: backup: /dev/nonesuch: no such device" "$disk=/dev/nonesuch" "@d=$donor"
+	power "a backup that is a file" ENOTBLK "backup: /etc/passwd: not a block device" \
+		"$disk=/etc/passwd" "@d=$donor"
+	power "a backup that is mounted" EBUSY "backup: /dev/vda: in use" "$disk=/dev/vda" "@d=$donor"
+	power "a backup that is read-only" EACCES "backup: /dev/loop7: read-only" \
+		"$disk=/dev/loop7" "@d=$donor"
+	power "a backup that is too small" ENOSPC \
+		"backup: /dev/loop6: has 8388608 bytes, fewer than size 16777216" \
+		"$disk=/dev/loop6" "@d=$donor"
 	power "no donor" EDESTADDRREQ "infiniswap9: power: 1: no donor has an address" "$good"
 	power "a donor without address" EDESTADDRREQ \
 		"infiniswap9: power: 1: no donor has an address" "$good" @d=
@@ -252,7 +274,7 @@ in_use()
 	local attr config=/sys/kernel/config/infiniswap
 
 	row "the device is switched on" switch_on
-	for attr in size slab_size redundancy queues queue_depth max_sessions; do
+	for attr in size slab_size redundancy backup staging integrity queues queue_depth max_sessions; do
 		client "infiniswap0/$attr while powered" EBUSY \
 			"infiniswap0: $attr: 4: device is powered" "echo 4 >infiniswap0/$attr"
 	done
@@ -532,6 +554,8 @@ lab_up --donors 1 --client-mem 256M --donor-mem 512M --no-daemon
 for node in client donor1; do
 	lab put "$node" "$here/guest/refused" /tmp
 done
+lab_run client 'modprobe loop && truncate -s 8M /run/small && losetup /dev/loop6 /run/small &&
+	losetup -r /dev/loop7 /run/small'
 lab_run client 'modprobe infiniswap && cd /sys/kernel/config/infiniswap &&
 	mkdir infiniswap0 infiniswap0/donors/donor1'
 lab_run donor1 "daemon-up --memory=128M --headroom=0 --slab-size=1M"

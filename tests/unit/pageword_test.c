@@ -9,6 +9,8 @@
 #define WRITTEN	ISW_WORD_WRITTEN
 #define BUSY	ISW_WORD_BUSY
 #define PARKED	ISW_WORD_PARKED
+#define STAGED	ISW_WORD_STAGED
+#define BACKUP	ISW_WORD_BACKUP
 #define CRC	0xcafef00du
 
 static __u32 crc_of(__u64 word)
@@ -19,15 +21,15 @@ static __u32 crc_of(__u64 word)
 /* A page that was written once and is on legs 0 and 1. */
 static __u64 stored(void)
 {
-	__u64 word = isw_word_write_begin(BUSY);
+	__u64 word = isw_word_write_begin(BUSY, CRC);
 
-	return isw_word_write_end(word, ISW_WORD_LEG(0) | ISW_WORD_LEG(1), CRC);
+	return isw_word_write_end(word, ISW_WORD_LEG(0) | ISW_WORD_LEG(1));
 }
 
 TEST(fields_do_not_overlap)
 {
 	const __u64 flags[] = {
-		WRITTEN, BUSY, PARKED, ISW_WORD_LEG(0), ISW_WORD_LEG(1),
+		WRITTEN, BUSY, PARKED, STAGED, BACKUP, ISW_WORD_LEG(0), ISW_WORD_LEG(1),
 		ISW_WORD_LEG(2), ISW_WORD_SEQ_MASK, ISW_WORD_CRC_MASK,
 	};
 	__u64 seen = 0;
@@ -66,7 +68,7 @@ TEST(written_page_without_a_copy_is_lost)
 TEST(page_under_write_is_not_lost)
 {
 	EXPECT_FALSE(isw_word_lost(WRITTEN | BUSY));
-	EXPECT_FALSE(isw_word_lost(isw_word_write_begin(BUSY)));
+	EXPECT_FALSE(isw_word_lost(isw_word_write_begin(BUSY, 0)));
 }
 
 TEST(any_single_copy_saves_a_page)
@@ -79,25 +81,25 @@ TEST(any_single_copy_saves_a_page)
 
 TEST(write_begins_with_no_copy_and_a_new_sequence)
 {
-	__u64 before = stored() | BUSY, word = isw_word_write_begin(before);
+	__u64 before = stored() | BUSY, word = isw_word_write_begin(before, 7);
 
 	EXPECT_EQ(0, word & ISW_WORD_COPIES);
-	EXPECT_EQ(0, crc_of(word));
+	EXPECT_EQ(7, crc_of(word));
 	EXPECT_EQ(WRITTEN, word & WRITTEN);
 	EXPECT_EQ(isw_word_seq(before) + ISW_WORD_SEQ_ONE, isw_word_seq(word));
 }
 
 TEST(write_begin_leaves_busy_and_parked_alone)
 {
-	EXPECT_EQ(BUSY, isw_word_write_begin(BUSY) & (BUSY | PARKED));
+	EXPECT_EQ(BUSY, isw_word_write_begin(BUSY, 0) & (BUSY | PARKED));
 	EXPECT_EQ(BUSY | PARKED,
-		  isw_word_write_begin(BUSY | PARKED) & (BUSY | PARKED));
+		  isw_word_write_begin(BUSY | PARKED, 0) & (BUSY | PARKED));
 }
 
 TEST(write_ends_with_the_copies_that_acknowledged)
 {
-	__u64 begun = isw_word_write_begin(BUSY);
-	__u64 word = isw_word_write_end(begun, ISW_WORD_LEG(2), CRC);
+	__u64 begun = isw_word_write_begin(BUSY, CRC);
+	__u64 word = isw_word_write_end(begun, ISW_WORD_LEG(2));
 
 	EXPECT_EQ(ISW_WORD_LEG(2), word & ISW_WORD_COPIES);
 	EXPECT_EQ(CRC, crc_of(word));
@@ -107,14 +109,14 @@ TEST(write_ends_with_the_copies_that_acknowledged)
 
 TEST(write_end_gives_up_busy_and_parked)
 {
-	__u64 word = isw_word_write_begin(BUSY | PARKED);
+	__u64 word = isw_word_write_begin(BUSY | PARKED, 0);
 
-	EXPECT_EQ(0, isw_word_write_end(word, ISW_WORD_LEG(0), CRC) & (BUSY | PARKED));
+	EXPECT_EQ(0, isw_word_write_end(word, ISW_WORD_LEG(0)) & (BUSY | PARKED));
 }
 
 TEST(failed_write_loses_the_page_and_not_to_old_data)
 {
-	__u64 word = isw_word_write_end(isw_word_write_begin(stored() | BUSY), 0, 0);
+	__u64 word = isw_word_write_end(isw_word_write_begin(stored() | BUSY, 0), 0);
 
 	EXPECT_TRUE(isw_word_lost(word));
 }
@@ -137,21 +139,44 @@ TEST(discard_leaves_busy_and_parked_to_their_owner)
 
 TEST(write_that_was_discarded_under_way_stores_nothing)
 {
-	__u64 word = isw_word_write_begin(BUSY);
+	__u64 word = isw_word_write_begin(BUSY, 0);
 
 	word = isw_word_discard(word);
-	word = isw_word_write_end(word, ISW_WORD_LEG(0) | ISW_WORD_LEG(1), CRC);
+	word = isw_word_write_end(word, ISW_WORD_LEG(0) | ISW_WORD_LEG(1));
 	EXPECT_EQ(0, word & ~ISW_WORD_SEQ_MASK);
 }
 
 TEST(write_after_a_discard_under_way_stores_again)
 {
-	__u64 word = isw_word_discard(isw_word_write_begin(BUSY));
+	__u64 word = isw_word_discard(isw_word_write_begin(BUSY, 0));
 
-	word = isw_word_write_end(word, ISW_WORD_LEG(0), CRC);
-	word = isw_word_write_end(isw_word_write_begin(word | BUSY), ISW_WORD_LEG(1), 5);
+	word = isw_word_write_end(word, ISW_WORD_LEG(0));
+	word = isw_word_write_end(isw_word_write_begin(word | BUSY, 5), ISW_WORD_LEG(1));
 	EXPECT_EQ(WRITTEN | ISW_WORD_LEG(1), word & (WRITTEN | BUSY | ISW_WORD_COPIES));
 	EXPECT_EQ(5, crc_of(word));
+}
+
+TEST(staged_page_goes_to_the_disk)
+{
+	__u64 begun = isw_word_write_begin(BUSY, CRC) | STAGED;
+	__u64 word = isw_word_on_disk(begun, isw_word_seq(begun));
+
+	EXPECT_FALSE(isw_word_lost(word));
+	EXPECT_TRUE(isw_word_no_backup(begun));
+	EXPECT_FALSE(isw_word_no_backup(word));
+	EXPECT_EQ(WRITTEN | BUSY | BACKUP, word & 0xfff);
+	EXPECT_EQ(CRC, crc_of(word));
+}
+
+TEST(disk_completion_of_an_older_version_sets_nothing)
+{
+	__u64 old = isw_word_write_begin(BUSY, CRC) | STAGED;
+	__u64 next = isw_word_write_begin(old, 5) | STAGED;
+	__u64 freed = isw_word_discard(old);
+
+	EXPECT_EQ(next, isw_word_on_disk(next, isw_word_seq(old)));
+	EXPECT_EQ(freed, isw_word_on_disk(freed, isw_word_seq(old)));
+	EXPECT_EQ(freed, isw_word_on_disk(freed, isw_word_seq(freed)));
 }
 
 TEST(sequence_wraps_without_touching_its_neighbours)
@@ -161,14 +186,14 @@ TEST(sequence_wraps_without_touching_its_neighbours)
 	EXPECT_EQ(~ISW_WORD_SEQ_MASK, isw_word_next_seq(word));
 	word = ISW_WORD_SEQ_MASK;
 	EXPECT_EQ(0, isw_word_next_seq(word));
-	EXPECT_EQ(WRITTEN | BUSY, isw_word_write_begin(word | BUSY));
+	EXPECT_EQ(WRITTEN | BUSY, isw_word_write_begin(word | BUSY, 0));
 }
 
 TEST(every_content_change_moves_the_sequence)
 {
 	__u64 word = stored();
 
-	EXPECT_NE(isw_word_seq(word), isw_word_seq(isw_word_write_begin(word)));
+	EXPECT_NE(isw_word_seq(word), isw_word_seq(isw_word_write_begin(word, 0)));
 	EXPECT_NE(isw_word_seq(word), isw_word_seq(isw_word_discard(word)));
 	EXPECT_EQ(isw_word_seq(word),
 		  isw_word_seq(isw_word_drop_copies(word, ISW_WORD_LEGS)));
@@ -185,7 +210,7 @@ TEST(a_million_writes_give_a_million_sequences)
 
 		ASSERT_FALSE(seen[seq]);
 		seen[seq] = 1;
-		word = isw_word_write_end(isw_word_write_begin(word | BUSY), ISW_WORD_LEG(0), i);
+		word = isw_word_write_end(isw_word_write_begin(word | BUSY, i), ISW_WORD_LEG(0));
 	}
 	EXPECT_EQ(0, isw_word_seq(word));
 }
@@ -234,50 +259,57 @@ static __u64 model_word(const struct model *m)
 	       (__u64)m->crc << ISW_WORD_CRC_SHIFT;
 }
 
-static void model_forget(struct model *m, int written)
+static void model_change(struct model *m, int written, __u64 copies, __u32 crc)
 {
 	m->seq = (m->seq + 1) & 0xfffff;
-	m->copies = 0;
-	m->crc = 0;
+	m->copies = copies;
+	m->crc = crc;
 	m->written = written;
 }
 
-static void model_write_end(struct model *m, __u64 copies, __u32 crc)
+static void model_write_end(struct model *m, __u64 copies)
 {
-	if (m->written) {
-		m->copies = copies;
-		m->crc = crc;
-	}
+	if (m->written)
+		m->copies |= copies;
 	m->busy = m->parked = 0;
+}
+
+/* The disk has what was staged as @seq. */
+static void model_on_disk(struct model *m, unsigned int seq)
+{
+	if (m->written && m->seq == seq)
+		m->copies = (m->copies & ~STAGED) | BACKUP;
 }
 
 TEST(random_lives_agree_with_a_model)
 {
 	struct random r = random_start(1);
 	struct model m = { 0 };
+	unsigned int i, staged = 0;
 	__u64 word = 0;
-	unsigned int i;
 
 	for (i = 0; i < 1000000; i++) {
 		__u64 copies = random_u64(&r) & ISW_WORD_LEGS;
 		__u32 crc = random_u32(&r);
 
-		switch (random_below(&r, 5)) {
+		switch (random_below(&r, 6)) {
 		case 0:		/* a write takes BUSY, if it is free */
 			if (m.busy)
 				break;
 			m.busy = 1;
-			model_forget(&m, 1);
-			word = isw_word_write_begin(word | BUSY);
+			model_change(&m, 1, STAGED, crc);
+			word = isw_word_write_begin(word | BUSY, crc) | STAGED;
+			if (random_below(&r, 2))
+				staged = m.seq;
 			break;
 		case 1:
 			if (!m.busy)
 				break;
-			model_write_end(&m, copies, crc);
-			word = isw_word_write_end(word, copies, crc);
+			model_write_end(&m, copies);
+			word = isw_word_write_end(word, copies);
 			break;
 		case 2:
-			model_forget(&m, 0);
+			model_change(&m, 0, 0, 0);
 			word = isw_word_discard(word);
 			break;
 		case 3:
@@ -289,6 +321,10 @@ TEST(random_lives_agree_with_a_model)
 				break;
 			m.parked = 1;
 			word |= PARKED;
+			break;
+		case 5:		/* an older version may end after a newer began */
+			model_on_disk(&m, staged);
+			word = isw_word_on_disk(word, (__u64)staged << ISW_WORD_SEQ_SHIFT);
 			break;
 		}
 		ASSERT_EQ(model_word(&m), word) TH_LOG("step %u", i);

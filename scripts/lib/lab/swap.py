@@ -5,7 +5,9 @@ from . import LabError, UsageError, state
 from .client import ask, capture
 
 DEVICE = "infiniswap0"
-_NOT_BUILT_YET = ("backup", "mirror")
+_REDUNDANCIES = ("none", "backup")
+_NOT_BUILT_YET = ("mirror",)
+_DISK = "/dev/disk/by-id/virtio-lab-disk"   # the guest's own
 _ON_TIMEOUT = 120
 _OFF_TIMEOUT = 600      # all pages that are out come back
 
@@ -14,8 +16,9 @@ def on(options):
     """Configure the device, mkswap, swapon; the guest's script says what goes wrong."""
     if options.redundancy in _NOT_BUILT_YET:
         raise UsageError(f"--redundancy {options.redundancy}: not built yet")
-    if options.redundancy != "none":
-        raise UsageError(f"--redundancy {options.redundancy}: unknown (known: none)")
+    if options.redundancy not in _REDUNDANCIES:
+        raise UsageError(f"--redundancy {options.redundancy}: unknown"
+                         f" (known: {', '.join(_REDUNDANCIES)})")
     scratch = state.require_running()
     config = state.read_config(scratch)
     client = state.require_node(config, options.client)
@@ -23,6 +26,9 @@ def on(options):
         raise UsageError(f"--client {options.client}: it is a donor")
     attributes = [f"size={options.size}", f"slab_size={options.slab_size}",
                   f"redundancy={options.redundancy}"]
+    if options.redundancy == "backup" and not any(setting.startswith("backup=")
+                                                  for setting in options.attributes):
+        attributes.append(f"backup={_DISK}")
     for setting in options.attributes:
         name, equals, _ = setting.partition("=")
         if not equals or not name or "/" in name:

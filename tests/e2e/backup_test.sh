@@ -1,0 +1,266 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout=600
+#
+# Redundancy backup: whatever happens to donors, every page is there. And the
+# disk may be slow, held or broken; a donor's memory may be bad.
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/lib/functions.sh
+. "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
+
+seed=${ISW_SEED:-$RANDOM}
+result=$(mktemp)
+cleanup_add rm -f "$result"
+
+field()
+{
+	sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" "$result"
+}
+
+# load_end - the load in the background ends, with no page wrong or lost
+load_end()
+{
+	wait "$load" || fail "pageverify: $(cat "$result")"
+	cat "$result"
+	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
+	[ "$(field sigbus)" = 0 ] || fail "$(field sigbus) SIGBUS"
+	[ "$(lab_counter client read_errors)" = 0 ]
+	[ "$(lab_counter client write_errors)" = 0 ]
+	[ "$(lab_counter client lost_pages)" = 0 ]
+}
+
+daemon_kill()
+{
+	# shellcheck disable=SC2016 # for the guest's shell
+	lab_run "$1" 'kill -9 $(pidof infiniswapd)'
+}
+
+daemon_up()
+{
+	lab_run "$1" daemon-up --slab_size=1M
+}
+
+# disk make|linear|error|hold|go-on|drop - see guest/backup-disk
+disk()
+{
+	lab_run client sh /tmp/backup-disk "$1"
+}
+
+# device_on [OPTION…] - 64 MiB in slabs of 1 MiB, the disk behind device mapper
+device_on()
+{
+	disk make
+	lab_device_on 64M 1M --redundancy backup --backup /dev/mapper/backup \
+		--donor-loss-timeout 2 "$@"
+}
+
+device_off()
+{
+	lab_run client infiniswapctl remove infiniswap0
+	disk drop
+}
+
+# pattern_write FROM COUNT WORD, pattern_is FROM COUNT WORD - in MiB
+pattern_write()
+{
+	lab exec client --timeout 60 -- sh -c "yes $3 | dd of=/dev/infiniswap0 bs=64k \
+		seek=$(($1 * 16)) count=$(($2 * 16)) iflag=fullblock oflag=direct 2>&1"
+}
+
+pattern_is()
+{
+	lab exec client --timeout 60 -- sh -c "yes $3 | head -c $2M >/run/wanted
+		dd if=/dev/infiniswap0 bs=64k skip=$(($1 * 16)) count=$(($2 * 16)) iflag=direct \
+			2>/run/why >/run/got && cmp /run/wanted /run/got && rm -f /run/got /run/wanted ||
+			{ cat /run/why; false; }"
+}
+
+lab_up --donors 2 --client-mem 256M --donor-mem 1G --disk 512M --daemon-args=--slab_size=1M
+lab put client "$here/guest/backup-disk" /tmp
+
+test_both_donors_die_under_load_and_no_page_is_lost()
+{
+	echo "seed $seed"
+	lab swap on --size 448M --slab-size 1M --redundancy backup donor_loss_timeout=5
+	lab exec client --timeout 300 -- pageverify -p 1 -m 260 -R 20 -w 30 -t 25 \
+		-s "$seed" >"$result" 2>&1 &
+	load=$!
+	wait_for 60 lab_counter_above client pages_in_remote 2000
+	daemon_kill donor1
+	wait_for 20 lab_counter_is client donors/donor1/slabs 0
+	lab cut donor2
+	wait_for 60 lab_counter_is client donors/donor2/slabs 0
+	load_end
+	[ "$(lab_counter client pages_in_backup)" -gt 1000 ]
+	[ "$(lab_counter client crc_errors)" = 0 ]
+	lab swap off
+	lab heal donor2
+	lab_run client rmmod infiniswap
+}
+
+test_swapoff_with_every_donor_dead_reads_all_from_the_disk()
+{
+	local before
+
+	daemon_kill donor2
+	daemon_up donor1
+	daemon_up donor2
+	lab swap on --size 448M --slab-size 1M --redundancy backup donor_loss_timeout=5
+	lab_run client 'yes ONDISK. | head -c 80M >/dev/shm/file'
+	# what needs all memory for itself pushes the file out
+	lab exec client --timeout 200 -- pageverify -p 1 -m 240 -R 20 -t 1 -s "$seed"
+	daemon_kill donor1
+	daemon_kill donor2
+	wait_for 20 lab_counter_is client slabs_mapped 0
+	before=$(lab_counter client pages_in_backup)
+	lab exec client --timeout 200 -- swapoff /dev/infiniswap0
+	echo "$(($(lab_counter client pages_in_backup) - before)) pages from the disk"
+	[ "$(lab_counter client pages_in_backup)" -gt $((before + 5000)) ]
+	[ "$(lab_counter client read_errors)" = 0 ]
+	lab_run client 'yes ONDISK. | head -c 80M | cmp - /dev/shm/file && rm /dev/shm/file'
+	lab swap off
+}
+
+test_device_is_switched_on_without_a_donor_and_uses_them_when_they_come()
+{
+	device_on
+	pattern_write 0 4 NODONOR
+	[ "$(lab_counter client slabs_mapped)" = 0 ]
+	pattern_is 0 4 NODONOR
+	[ "$(lab_counter client pages_in_backup)" -ge 1024 ]
+	daemon_up donor1
+	daemon_up donor2
+	wait_for 60 lab_counter_is client donors/donor1/state live
+	pattern_write 4 4 NODONOR
+	wait_for 20 lab_counter_above client slabs_mapped 3
+	pattern_write 4 4 ADONOR2
+	[ "$(lab_counter client pages_out_remote)" -ge 1024 ]
+	pattern_is 4 4 ADONOR2
+	pattern_is 0 4 NODONOR
+	device_off
+}
+
+test_page_is_read_from_staging_when_its_donor_died_before_the_disk_had_it()
+{
+	device_on
+	pattern_write 0 2 VERSION1
+	wait_for 20 lab_counter_is client slabs_mapped 2
+	wait_for 20 lab_counter_is client staged_pages 0
+	disk hold
+	pattern_write 0 2 VERSION2	# the donors have it: it ends
+	[ "$(lab_counter client staged_pages)" -ge 512 ]
+	daemon_kill donor1
+	daemon_kill donor2
+	wait_for 20 lab_counter_is client slabs_mapped 0
+	pattern_is 0 2 VERSION2
+	[ "$(lab_counter client pages_in_staged)" -ge 512 ]
+	disk go-on
+	wait_for 20 lab_counter_is client staged_pages 0
+	pattern_is 0 2 VERSION2
+	[ "$(lab_counter client degraded_pages)" = 0 ]
+	device_off
+	daemon_up donor1
+	daemon_up donor2
+}
+
+test_writes_wait_for_a_slow_disk_and_lose_nothing()
+{
+	device_on --staging 1M
+	pattern_write 0 4 BEFORE.
+	wait_for 20 lab_counter_is client staged_pages 0
+	disk hold
+	pattern_write 0 4 AFTERIT >/dev/null &
+	load=$!
+	wait_for 20 lab_counter_above client staging_waits 0
+	[ "$(lab_counter client staged_pages)" -le 256 ]
+	kill -0 "$load"
+	disk go-on
+	wait "$load"
+	wait_for 20 lab_counter_is client staged_pages 0
+	pattern_is 0 4 AFTERIT
+	[ "$(lab_counter client write_errors)" = 0 ]
+	device_off
+}
+
+test_disk_fails_and_comes_back()
+{
+	device_on
+	pattern_write 0 4 DISKGOOD
+	wait_for 20 lab_counter_is client slabs_mapped 4
+	pattern_write 0 4 DISKGOOD
+	wait_for 20 lab_counter_is client staged_pages 0
+	disk error
+	pattern_write 0 4 DISKBAD.	# the donors have it
+	wait_for 20 lab_counter_is client backup failed
+	[ "$(lab_counter client state)" = degraded ]
+	[ "$(lab_counter client backup_errors)" -gt 0 ]
+	[ "$(lab_counter client write_errors)" = 0 ]
+	wait_for 20 lab_counter_is client staged_pages 0
+	[ "$(lab_counter client degraded_pages)" = 1024 ]
+	pattern_is 0 4 DISKBAD.
+	disk linear
+	pattern_write 0 4 DISKGOOD
+	wait_for 20 lab_counter_is client backup up
+	wait_for 20 lab_counter_is client staged_pages 0
+	pattern_is 0 4 DISKGOOD
+	[ "$(lab_counter client lost_pages)" = 0 ]
+	device_off
+}
+
+test_every_flipped_bit_is_caught_and_read_from_the_disk()
+{
+	local flipped=0 donor n
+
+	device_on
+	pattern_write 0 8 ISWFLIP
+	wait_for 20 lab_counter_is client slabs_mapped 8
+	pattern_write 0 8 ISWFLIP
+	wait_for 20 lab_counter_is client staged_pages 0
+	for donor in donor1 donor2; do
+		# shellcheck disable=SC2016 # for the guest's shell
+		n=$(lab_run "$donor" 'memflip $(pidof infiniswapd) "ISWFLIP
+"')
+		echo "$donor: $n pages"
+		: $((flipped += n))
+	done
+	[ "$flipped" = 2048 ]
+	pattern_is 0 8 ISWFLIP
+	[ "$(lab_counter client crc_errors)" = "$flipped" ]
+	[ "$(lab_counter client pages_in_backup)" -ge "$flipped" ]
+	[ "$(lab_counter client read_errors)" = 0 ]
+	[ "$(($(lab_counter client donors/donor1/crc_errors) +
+		$(lab_counter client donors/donor2/crc_errors)))" = "$flipped" ]
+	device_off
+}
+
+test_without_a_backup_a_flipped_bit_is_an_error_and_never_delivered()
+{
+	lab_device_on 64M 1M
+	pattern_write 0 1 ISWFLIP
+	# shellcheck disable=SC2016 # for the guest's shell
+	for donor in donor1 donor2; do
+		lab_run "$donor" 'memflip $(pidof infiniswapd) "ISWFLIP
+"'
+	done
+	pattern_is 0 1 ISWFLIP && fail "bad memory was delivered"
+	[ "$(lab_counter client crc_errors)" -gt 0 ]
+	[ "$(lab_counter client read_errors)" -gt 0 ]
+	pattern_write 0 1 ANEWWORD
+	pattern_is 0 1 ANEWWORD
+	lab_run client infiniswapctl remove infiniswap0
+}
+
+test_module_goes()
+{
+	lab_run client rmmod infiniswap
+}
+
+test_kernel_logs_are_clean()
+{
+	lab_logs_clean
+}
+
+ktap_main
