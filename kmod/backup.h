@@ -53,6 +53,13 @@ void isw_backup_kick(struct isw_backup *b);
 void isw_backup_settled(struct isw_backup *b);
 void isw_backup_read(struct isw_io *io);
 
+/* Would it make sense to stage pages that the disk lacks? */
+static inline bool isw_backup_takes(const struct isw_backup *b)
+{
+	return !READ_ONCE(b->failed) ||
+	       time_after_eq(jiffies, READ_ONCE(b->retry_at));
+}
+
 static inline const char *isw_backup_state(const struct isw_backup *b)
 {
 	if (!b)

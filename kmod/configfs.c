@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Making and setting up devices: docs/ABI/configfs-infiniswap. Every refusal
- * says in the kernel log which attribute, which value and why.
+ * Making and setting up devices: docs/ABI/configfs-infiniswap.
  *
  * Items of a powered device are pinned, so that rmdir gives EBUSY: configfs
  * has no way to refuse a removal once it asks the owner.
  */
-#include <linux/ctype.h>
-#include <linux/inet.h>
-#include <net/ipv6.h>
-#include <net/net_namespace.h>
+#include <linux/stringify.h>
 
 #include "configfs.h"
 #include "device.h"
 #include "donor.h"
 #include "grant.h"
-#include "map.h"
-#include "sysfs.h"
+#include "value.h"
 
 static struct configfs_subsystem isw_subsys;
 
@@ -27,80 +22,12 @@ const char *isw_redundancy_name(enum isw_redundancy r)
 		return "none";
 	case ISW_REDUNDANCY_BACKUP:
 		return "backup";
+	case ISW_REDUNDANCY_MIRROR:
+		return "mirror";
 	case ISW_REDUNDANCY_UNSET:
 		break;
 	}
 	return "unset";
-}
-
-/* ---- values ------------------------------------------------------------- */
-
-#define VALUE_MAX	64
-
-/* Length of the value without the line end. */
-static size_t value_len(const char *page, size_t count)
-{
-	while (count && isspace(page[count - 1]))
-		count--;
-	return count;
-}
-
-/* The value as a string in @buf of VALUE_MAX bytes; false: it does not fit. */
-static bool value_copy(const char *page, size_t count, char *buf)
-{
-	size_t len = value_len(page, count);
-
-	if (len >= VALUE_MAX)
-		return false;
-	memcpy(buf, page, len);
-	buf[len] = '\0';
-	return true;
-}
-
-/* For "%*pE": escaped, a value cannot pass for a line of its own. */
-static int value_width(const char *page, size_t count)
-{
-	return min_t(size_t, value_len(page, count), VALUE_MAX);
-}
-
-/* Report a refusal and return @error. */
-static int refuse(struct isw_device *dev, const char *attr, const char *page,
-		  size_t count, const char *why, int error)
-{
-	isw_err(dev, "%s: %*pE: %s\n", attr, value_width(page, count), page,
-		why);
-	return error;
-}
-
-static int refuse_donor(struct isw_donor *donor, const char *attr,
-			const char *page, size_t count, const char *why,
-			int error)
-{
-	isw_donor_err(donor, "%s: %*pE: %s\n", attr,
-		      value_width(page, count), page, why);
-	return error;
-}
-
-/* Bytes: digits and K, M, G or T. memparse() would not notice an overflow. */
-static int parse_size(const char *page, size_t count, u64 *bytes)
-{
-	static const char units[] = "kmgt";
-	char buf[VALUE_MAX], *unit;
-	unsigned int shift = 0;
-	int ret;
-
-	if (!value_copy(page, count, buf) || !isdigit(buf[0]))
-		return -EINVAL;
-	unit = strchr(units, tolower(buf[strlen(buf) - 1]));
-	if (unit) {
-		shift = 10 * (unit - units + 1);
-		buf[strlen(buf) - 1] = '\0';
-	}
-	ret = kstrtoull(buf, 10, bytes);
-	if (ret || *bytes > U64_MAX >> shift)
-		return -EINVAL;
-	*bytes <<= shift;
-	return 0;
 }
 
 static struct isw_device *to_device(struct config_item *item)
@@ -108,230 +35,196 @@ static struct isw_device *to_device(struct config_item *item)
 	return container_of(to_config_group(item), struct isw_device, group);
 }
 
-static struct isw_donor *to_donor(struct config_item *item)
+/* Say in the kernel log which attribute, which value and why; return @error. */
+static int refuse(struct isw_device *dev, const char *attr, const char *page,
+		  size_t count, const char *why, int error)
 {
-	return container_of(item, struct isw_donor, item);
+	isw_err(dev, "%s: %*pE: %s\n", attr, isw_value_width(page, count), page,
+		why);
+	return error;
 }
 
-/* ---- attributes of a device --------------------------------------------- */
+/* ---- settings of a device ----------------------------------------------- */
 
-static ssize_t isw_dev_size_show(struct config_item *item, char *page)
-{
-	return sysfs_emit(page, "%llu\n", to_device(item)->cfg.size);
-}
+/*
+ * A setting is read from @page into @cfg. NULL: done. Else the reason why not,
+ * and *@error, which is EINVAL, may be changed.
+ */
+typedef const char *(*parse_fn)(struct isw_config *cfg, const char *page,
+				size_t count, int *error);
 
-static ssize_t isw_dev_size_store(struct config_item *item, const char *page,
-				  size_t count)
-{
-	struct isw_device *dev = to_device(item);
-	int ret = 0;
-	u64 bytes;
-
-	mutex_lock(&dev->power_lock);
-	if (dev->powered)
-		ret = refuse(dev, "size", page, count, "device is powered", -EBUSY);
-	else if (parse_size(page, count, &bytes))
-		ret = refuse(dev, "size", page, count, "not a size", -EINVAL);
-	else if (!bytes || bytes & (ISW_PAGE_SIZE - 1) || bytes >> 48)
-		ret = refuse(dev, "size", page, count,
-			     "not a multiple of 4096 from 4096 to below 256T",
-			     -EINVAL);
-	else
-		dev->cfg.size = bytes;
-	mutex_unlock(&dev->power_lock);
-	return ret ?: count;
-}
-CONFIGFS_ATTR(isw_dev_, size);
-
-static ssize_t isw_dev_slab_size_show(struct config_item *item, char *page)
-{
-	return sysfs_emit(page, "%llu\n", to_device(item)->cfg.slab_size);
-}
-
-static ssize_t isw_dev_slab_size_store(struct config_item *item,
-				       const char *page, size_t count)
+/* @live: also while the device is powered */
+static ssize_t store(struct config_item *item, const char *attr, bool live,
+		     parse_fn parse, const char *page, size_t count)
 {
 	struct isw_device *dev = to_device(item);
-	int ret = 0;
-	u64 bytes;
+	const char *why = "device is powered";
+	int error = -EBUSY;
 
 	mutex_lock(&dev->power_lock);
-	if (dev->powered)
-		ret = refuse(dev, "slab_size", page, count, "device is powered",
-			     -EBUSY);
-	else if (parse_size(page, count, &bytes) || !isw_slab_size_valid(bytes))
-		ret = refuse(dev, "slab_size", page, count,
-			     "not a power of two from 1M to 4G", -EINVAL);
-	else
-		dev->cfg.slab_size = bytes;
+	if (!dev->powered || live) {
+		error = -EINVAL;
+		why = parse(&dev->cfg, page, count, &error);
+	}
 	mutex_unlock(&dev->power_lock);
-	return ret ?: count;
-}
-CONFIGFS_ATTR(isw_dev_, slab_size);
-
-static ssize_t isw_dev_redundancy_show(struct config_item *item, char *page)
-{
-	return sysfs_emit(page, "%s\n",
-			  isw_redundancy_name(to_device(item)->cfg.redundancy));
+	return why ? refuse(dev, attr, page, count, why, error) : count;
 }
 
-static ssize_t isw_dev_redundancy_store(struct config_item *item,
-					const char *page, size_t count)
-{
-	struct isw_device *dev = to_device(item);
-	int ret = 0;
-
-	mutex_lock(&dev->power_lock);
-	if (dev->powered)
-		ret = refuse(dev, "redundancy", page, count,
-			     "device is powered", -EBUSY);
-	else if (sysfs_streq(page, "none"))
-		dev->cfg.redundancy = ISW_REDUNDANCY_NONE;
-	else if (sysfs_streq(page, "backup"))
-		dev->cfg.redundancy = ISW_REDUNDANCY_BACKUP;
-	else if (sysfs_streq(page, "mirror"))
-		ret = refuse(dev, "redundancy", page, count, "not built yet",
-			     -EOPNOTSUPP);
-	else
-		ret = refuse(dev, "redundancy", page, count,
-			     "not a redundancy: backup and none are", -EINVAL);
-	mutex_unlock(&dev->power_lock);
-	return ret ?: count;
-}
-CONFIGFS_ATTR(isw_dev_, redundancy);
-
-static ssize_t isw_dev_backup_show(struct config_item *item, char *page)
-{
-	return sysfs_emit(page, "%s\n", to_device(item)->cfg.backup);
-}
-
-static ssize_t isw_dev_backup_store(struct config_item *item, const char *page,
-				    size_t count)
-{
-	struct isw_device *dev = to_device(item);
-	size_t len = value_len(page, count);
-	int ret = 0;
-
-	mutex_lock(&dev->power_lock);
-	if (dev->powered)
-		ret = refuse(dev, "backup", page, count, "device is powered",
-			     -EBUSY);
-	else if (len && *page != '/')
-		ret = refuse(dev, "backup", page, count,
-			     "not the full path of a block device", -EINVAL);
-	else if (len >= sizeof(dev->cfg.backup))
-		ret = refuse(dev, "backup", page, count, "too long",
-			     -ENAMETOOLONG);
-	else
-		strscpy(dev->cfg.backup, page, len + 1);
-	mutex_unlock(&dev->power_lock);
-	return ret ?: count;
-}
-CONFIGFS_ATTR(isw_dev_, backup);
-
-static ssize_t isw_dev_staging_show(struct config_item *item, char *page)
-{
-	return sysfs_emit(page, "%llu\n", to_device(item)->cfg.staging);
-}
-
-static ssize_t isw_dev_staging_store(struct config_item *item,
-				     const char *page, size_t count)
-{
-	struct isw_device *dev = to_device(item);
-	int ret = 0;
-	u64 bytes;
-
-	mutex_lock(&dev->power_lock);
-	if (dev->powered)
-		ret = refuse(dev, "staging", page, count, "device is powered",
-			     -EBUSY);
-	else if (parse_size(page, count, &bytes))
-		ret = refuse(dev, "staging", page, count, "not a size", -EINVAL);
-	else if (bytes && (bytes < SZ_1M || bytes > (16ull << 30)))
-		ret = refuse(dev, "staging", page, count,
-			     "not 0 or a size from 1M to 16G", -EINVAL);
-	else
-		dev->cfg.staging = bytes;
-	mutex_unlock(&dev->power_lock);
-	return ret ?: count;
-}
-CONFIGFS_ATTR(isw_dev_, staging);
-
-static ssize_t isw_dev_integrity_show(struct config_item *item, char *page)
-{
-	return sysfs_emit(page, "%d\n", to_device(item)->cfg.integrity);
-}
-
-static ssize_t isw_dev_integrity_store(struct config_item *item,
-				       const char *page, size_t count)
-{
-	struct isw_device *dev = to_device(item);
-	int ret = 0;
-	u8 on;
-
-	mutex_lock(&dev->power_lock);
-	if (dev->powered)
-		ret = refuse(dev, "integrity", page, count, "device is powered",
-			     -EBUSY);
-	else if (kstrtou8(page, 10, &on) || on > 1)
-		ret = refuse(dev, "integrity", page, count, "not 0 or 1",
-			     -EINVAL);
-	else
-		dev->cfg.integrity = on;
-	mutex_unlock(&dev->power_lock);
-	return ret ?: count;
-}
-CONFIGFS_ATTR(isw_dev_, integrity);
-
-static int store_number(struct isw_device *dev, const char *attr,
-			const char *page, size_t count, unsigned int *value,
-			unsigned int lo, unsigned int hi, bool live)
-{
-	char why[48];
-	unsigned int v;
-	int ret = 0;
-
-	mutex_lock(&dev->power_lock);
-	snprintf(why, sizeof(why), "not a number from %u to %u", lo, hi);
-	if (dev->powered && !live)
-		ret = refuse(dev, attr, page, count, "device is powered",
-			     -EBUSY);
-	else if (kstrtouint(page, 10, &v) || v < lo || v > hi)
-		ret = refuse(dev, attr, page, count, why, -EINVAL);
-	else
-		WRITE_ONCE(*value, v);
-	mutex_unlock(&dev->power_lock);
-	return ret ?: count;
-}
-
-#define NUMBER_ATTR(_name, _lo, _hi, _live)				\
+#define SETTING(_name, _live, _fmt, _value)				\
 static ssize_t isw_dev_##_name##_show(struct config_item *item,	\
 				      char *page)			\
 {									\
-	return sysfs_emit(page, "%u\n", to_device(item)->cfg._name);	\
+	const struct isw_config *cfg = &to_device(item)->cfg;		\
+									\
+	return sysfs_emit(page, _fmt "\n", _value);			\
 }									\
 static ssize_t isw_dev_##_name##_store(struct config_item *item,	\
 				       const char *page, size_t count)	\
 {									\
-	struct isw_device *dev = to_device(item);			\
-									\
-	return store_number(dev, #_name, page, count, &dev->cfg._name,	\
-			    _lo, _hi, _live);				\
+	return store(item, #_name, _live, parse_##_name, page, count);	\
 }									\
 CONFIGFS_ATTR(isw_dev_, _name)
 
-NUMBER_ATTR(queues, 1, ISW_MAX_QUEUES, false);
-NUMBER_ATTR(queue_depth, 4, 256, false);
-NUMBER_ATTR(max_sessions, 1, ISW_MAX_SESSIONS, false);
-NUMBER_ATTR(spares, 0, 32, true);
-NUMBER_ATTR(ready_grants, 1, ISW_READY_MAX, true);
-NUMBER_ATTR(stall_ms, 400, 600000, true);
-NUMBER_ATTR(donor_loss_timeout, 0, 86400, true);
-NUMBER_ATTR(slab_idle_timeout, 0, 86400, true);
+static const char *parse_size(struct isw_config *cfg, const char *page,
+			      size_t count, int *error)
+{
+	u64 bytes;
+
+	if (isw_value_size(page, count, &bytes))
+		return "not a size";
+	if (!bytes || bytes & (ISW_PAGE_SIZE - 1) || bytes >> 48)
+		return "not a multiple of 4096 from 4096 to below 256T";
+	cfg->size = bytes;
+	return NULL;
+}
+
+SETTING(size, false, "%llu", cfg->size);
+
+static const char *parse_slab_size(struct isw_config *cfg, const char *page,
+				   size_t count, int *error)
+{
+	u64 bytes;
+
+	if (isw_value_size(page, count, &bytes) || !isw_slab_size_valid(bytes))
+		return "not a power of two from 1M to 4G";
+	cfg->slab_size = bytes;
+	return NULL;
+}
+
+SETTING(slab_size, false, "%llu", cfg->slab_size);
+
+static const char *parse_redundancy(struct isw_config *cfg, const char *page,
+				    size_t count, int *error)
+{
+	if (sysfs_streq(page, "none"))
+		cfg->redundancy = ISW_REDUNDANCY_NONE;
+	else if (sysfs_streq(page, "backup"))
+		cfg->redundancy = ISW_REDUNDANCY_BACKUP;
+	else if (sysfs_streq(page, "mirror"))
+		cfg->redundancy = ISW_REDUNDANCY_MIRROR;
+	else
+		return "not a redundancy: backup, mirror and none are";
+	return NULL;
+}
+
+SETTING(redundancy, false, "%s", isw_redundancy_name(cfg->redundancy));
+
+static const char *parse_backup(struct isw_config *cfg, const char *page,
+				size_t count, int *error)
+{
+	size_t len = isw_value_len(page, count);
+
+	if (len && *page != '/')
+		return "not the full path of a block device";
+	if (len >= sizeof(cfg->backup)) {
+		*error = -ENAMETOOLONG;
+		return "too long";
+	}
+	strscpy(cfg->backup, page, len + 1);
+	return NULL;
+}
+
+SETTING(backup, false, "%s", cfg->backup);
+
+static const char *parse_staging(struct isw_config *cfg, const char *page,
+				 size_t count, int *error)
+{
+	u64 bytes;
+
+	if (isw_value_size(page, count, &bytes))
+		return "not a size";
+	if (bytes && (bytes < SZ_1M || bytes > (16ull << 30)))
+		return "not 0 or a size from 1M to 16G";
+	cfg->staging = bytes;
+	return NULL;
+}
+
+SETTING(staging, false, "%llu", cfg->staging);
+
+static const char *parse_integrity(struct isw_config *cfg, const char *page,
+				   size_t count, int *error)
+{
+	u8 on;
+
+	if (kstrtou8(page, 10, &on) || on > 1)
+		return "not 0 or 1";
+	cfg->integrity = on;
+	return NULL;
+}
+
+SETTING(integrity, false, "%d", cfg->integrity);
+
+static bool parse_number(const char *page, unsigned int lo, unsigned int hi,
+			 unsigned int *value)
+{
+	unsigned int v;
+
+	if (kstrtouint(page, 10, &v) || v < lo || v > hi)
+		return false;
+	WRITE_ONCE(*value, v);
+	return true;
+}
+
+#define NUMBER_SETTING(_name, _lo, _hi, _live)				\
+static const char *parse_##_name(struct isw_config *cfg,		\
+				 const char *page, size_t count,	\
+				 int *error)				\
+{									\
+	return parse_number(page, _lo, _hi, &cfg->_name) ? NULL :	\
+	       "not a number from " __stringify(_lo) " to " __stringify(_hi); \
+}									\
+SETTING(_name, _live, "%u", cfg->_name)
+
+NUMBER_SETTING(queues, 1, ISW_MAX_QUEUES, false);
+NUMBER_SETTING(queue_depth, 4, 256, false);
+NUMBER_SETTING(max_sessions, 1, ISW_MAX_SESSIONS, false);
+NUMBER_SETTING(spares, 0, 32, true);
+NUMBER_SETTING(ready_grants, 1, ISW_READY_MAX, true);
+NUMBER_SETTING(stall_ms, 400, 600000, true);
+NUMBER_SETTING(donor_loss_timeout, 0, 86400, true);
+NUMBER_SETTING(slab_idle_timeout, 0, 86400, true);
+
+/* While the device is powered its redundancy stands, and must allow it. */
+static const char *parse_slab_cold_timeout(struct isw_config *cfg,
+					   const char *page, size_t count,
+					   int *error)
+{
+	const struct isw_device *dev = container_of(cfg, struct isw_device, cfg);
+	unsigned int v;
+
+	if (!parse_number(page, 0, 86400, &v))
+		return "not a number from 0 to 86400";
+	if (v && dev->powered && cfg->redundancy != ISW_REDUNDANCY_BACKUP)
+		return "redundancy is not backup";
+	WRITE_ONCE(cfg->slab_cold_timeout, v);
+	return NULL;
+}
+
+SETTING(slab_cold_timeout, true, "%u", cfg->slab_cold_timeout);
 
 /* ---- power -------------------------------------------------------------- */
 
-static int pin(struct config_item *item)
+int isw_configfs_pin(struct config_item *item)
 {
 	return configfs_depend_item_unlocked(&isw_subsys, item);
 }
@@ -357,7 +250,7 @@ static int donors_pin(struct isw_device *dev)
 	list_for_each_entry(donor, &dev->donors, node) {
 		if (!donor->addr.ss_family)
 			continue;
-		ret = pin(&donor->item);
+		ret = isw_configfs_pin(&donor->item);
 		if (ret) {
 			donors_unpin(dev, donor);
 			return ret;
@@ -370,7 +263,7 @@ static int power_on(struct isw_device *dev)
 {
 	int ret;
 
-	ret = pin(&dev->group.cg_item);
+	ret = isw_configfs_pin(&dev->group.cg_item);
 	if (ret)
 		return ret;
 	ret = donors_pin(dev);
@@ -437,6 +330,7 @@ static struct configfs_attribute *device_attrs[] = {
 	&isw_dev_attr_stall_ms,
 	&isw_dev_attr_donor_loss_timeout,
 	&isw_dev_attr_slab_idle_timeout,
+	&isw_dev_attr_slab_cold_timeout,
 	&isw_dev_attr_power,
 	NULL
 };
@@ -453,248 +347,6 @@ static struct configfs_item_operations device_item_ops = {
 static const struct config_item_type device_type = {
 	.ct_item_ops = &device_item_ops,
 	.ct_attrs = device_attrs,
-	.ct_owner = THIS_MODULE,
-};
-
-/* ---- a donor ------------------------------------------------------------ */
-
-/*
- * No address: the donor takes no part and can be removed. While powered that
- * is possible only once it holds nothing of ours.
- */
-static int donor_clear_address(struct isw_donor *donor, const char *page,
-			       size_t count)
-{
-	struct isw_device *dev = donor->dev;
-
-	if (!dev->powered) {
-		donor->addr.ss_family = 0;
-		return 0;
-	}
-	if (!donor->addr.ss_family)
-		return 0;
-	if (!donor->drain || READ_ONCE(donor->state) != ISW_DONOR_IDLE)
-		return refuse_donor(donor, "address", page, count,
-				    "not drained: set drain and wait for state drained",
-				    -EBUSY);
-	isw_device_forget_donor(dev, donor);
-	configfs_undepend_item(&donor->item);
-	return 0;
-}
-
-/* An address that one host has: not "any", not a broadcast, not a group. */
-static bool is_host_address(const struct sockaddr_storage *addr)
-{
-	const struct in6_addr *v6 = &((struct sockaddr_in6 *)addr)->sin6_addr;
-	__be32 v4 = ((struct sockaddr_in *)addr)->sin_addr.s_addr;
-
-	if (addr->ss_family == AF_INET)
-		return v4 && !ipv4_is_lbcast(v4) && !ipv4_is_multicast(v4);
-	return !ipv6_addr_any(v6) && !ipv6_addr_is_multicast(v6);
-}
-
-/* The address can be set while powered if it was not before: a live addition. */
-static int donor_set_address(struct isw_donor *donor, const char *text)
-{
-	struct isw_device *dev = donor->dev;
-	struct sockaddr_storage addr = {};
-	char port[8];
-	int ret;
-
-	snprintf(port, sizeof(port), "%u", donor->port);
-	if (inet_pton_with_scope(&init_net, AF_UNSPEC, text, port, &addr) ||
-	    !is_host_address(&addr))
-		return -EINVAL;
-	/* in4_pton() ends at a colon and does not say so */
-	if (addr.ss_family == AF_INET && strchr(text, ':'))
-		return -EINVAL;
-	if (dev->powered) {
-		ret = pin(&donor->item);
-		if (ret)
-			return ret;
-	}
-	mutex_lock(&dev->lock);
-	donor->addr = addr;
-	mutex_unlock(&dev->lock);
-	if (!dev->powered)
-		return 0;
-	isw_map_kick(dev);
-	return isw_sysfs_add_donor(donor);
-}
-
-static ssize_t isw_donor_address_show(struct config_item *item, char *page)
-{
-	struct isw_donor *donor = to_donor(item);
-
-	if (!donor->addr.ss_family)
-		return sysfs_emit(page, "\n");
-	return sysfs_emit(page, "%pISc\n", &donor->addr);
-}
-
-static ssize_t isw_donor_address_store(struct config_item *item,
-				       const char *page, size_t count)
-{
-	struct isw_donor *donor = to_donor(item);
-	struct isw_device *dev = donor->dev;
-	char text[VALUE_MAX];
-	int ret = -EINVAL;
-
-	mutex_lock(&dev->power_lock);
-	if (!value_len(page, count)) {
-		ret = donor_clear_address(donor, page, count);
-	} else if (dev->powered && donor->addr.ss_family) {
-		ret = refuse_donor(donor, "address", page, count,
-				   "device is powered", -EBUSY);
-	} else {
-		if (value_copy(page, count, text))
-			ret = donor_set_address(donor, text);
-		if (ret == -EINVAL)
-			refuse_donor(donor, "address", page, count,
-				     "not an IPv4 or IPv6 address of a host",
-				     ret);
-	}
-	mutex_unlock(&dev->power_lock);
-	return ret ?: count;
-}
-CONFIGFS_ATTR(isw_donor_, address);
-
-static ssize_t isw_donor_port_show(struct config_item *item, char *page)
-{
-	return sysfs_emit(page, "%u\n", to_donor(item)->port);
-}
-
-static ssize_t isw_donor_port_store(struct config_item *item, const char *page,
-				    size_t count)
-{
-	struct isw_donor *donor = to_donor(item);
-	struct isw_device *dev = donor->dev;
-	int ret = 0;
-	u16 port;
-
-	mutex_lock(&dev->power_lock);
-	if (dev->powered && donor->addr.ss_family) {
-		ret = refuse_donor(donor, "port", page, count,
-				   "device is powered", -EBUSY);
-	} else if (kstrtou16(page, 10, &port) || !port) {
-		ret = refuse_donor(donor, "port", page, count,
-				   "not a number from 1 to 65535", -EINVAL);
-	} else {
-		donor->port = port;
-		/* sin_port and sin6_port are at the same place */
-		if (donor->addr.ss_family)
-			((struct sockaddr_in *)&donor->addr)->sin_port =
-				cpu_to_be16(port);
-	}
-	mutex_unlock(&dev->power_lock);
-	return ret ?: count;
-}
-CONFIGFS_ATTR(isw_donor_, port);
-
-static ssize_t isw_donor_drain_show(struct config_item *item, char *page)
-{
-	return sysfs_emit(page, "%d\n", READ_ONCE(to_donor(item)->drain));
-}
-
-static ssize_t isw_donor_drain_store(struct config_item *item, const char *page,
-				     size_t count)
-{
-	struct isw_donor *donor = to_donor(item);
-	struct isw_device *dev = donor->dev;
-	int ret = 0;
-	u8 drain;
-
-	mutex_lock(&dev->power_lock);
-	if (kstrtou8(page, 10, &drain) || drain > 1)
-		ret = refuse_donor(donor, "drain", page, count, "not 0 or 1",
-				   -EINVAL);
-	else
-		WRITE_ONCE(donor->drain, drain);
-	isw_map_kick(dev);
-	mutex_unlock(&dev->power_lock);
-	return ret ?: count;
-}
-CONFIGFS_ATTR(isw_donor_, drain);
-
-static struct configfs_attribute *donor_attrs[] = {
-	&isw_donor_attr_address,
-	&isw_donor_attr_port,
-	&isw_donor_attr_drain,
-	NULL
-};
-
-static void donor_release(struct config_item *item)
-{
-	isw_donor_free(to_donor(item));
-}
-
-static struct configfs_item_operations donor_item_ops = {
-	.release = donor_release,
-};
-
-static const struct config_item_type donor_type = {
-	.ct_item_ops = &donor_item_ops,
-	.ct_attrs = donor_attrs,
-	.ct_owner = THIS_MODULE,
-};
-
-/* It stands between others in lines of the log, of debugfs and of uevents. */
-static bool is_plain(const char *name)
-{
-	while (isascii(*name) && isgraph(*name))
-		name++;
-	return !*name;
-}
-
-static struct config_item *donor_make(struct config_group *group,
-				      const char *name)
-{
-	struct isw_device *dev = container_of(group, struct isw_device,
-					      donors_group);
-	struct isw_donor *donor;
-
-	if (strlen(name) >= sizeof(donor->name)) {
-		isw_err(dev, "donors: %s: longer than %zu characters\n", name,
-			sizeof(donor->name) - 1);
-		return ERR_PTR(-ENAMETOOLONG);
-	}
-	if (!is_plain(name)) {
-		isw_err(dev, "donors: %*pE: has a space or a character that is not printable ASCII\n",
-			(int)strlen(name), name);
-		return ERR_PTR(-EINVAL);
-	}
-	donor = isw_donor_create(dev, name);
-	if (!donor)
-		return ERR_PTR(-ENOMEM);
-	config_item_init_type_name(&donor->item, name, &donor_type);
-	mutex_lock(&dev->power_lock);	/* who holds it walks the list */
-	mutex_lock(&dev->lock);
-	list_add_tail(&donor->node, &dev->donors);
-	mutex_unlock(&dev->lock);
-	mutex_unlock(&dev->power_lock);
-	return &donor->item;
-}
-
-/* Not powered, or never given an address: nothing knows it but the list. */
-static void donor_drop(struct config_group *group, struct config_item *item)
-{
-	struct isw_donor *donor = to_donor(item);
-	struct isw_device *dev = donor->dev;
-
-	mutex_lock(&dev->power_lock);
-	mutex_lock(&dev->lock);
-	list_del(&donor->node);
-	mutex_unlock(&dev->lock);
-	mutex_unlock(&dev->power_lock);
-	config_item_put(item);
-}
-
-static struct configfs_group_operations donors_group_ops = {
-	.make_item = donor_make,
-	.drop_item = donor_drop,
-};
-
-static const struct config_item_type donors_type = {
-	.ct_group_ops = &donors_group_ops,
 	.ct_owner = THIS_MODULE,
 };
 
@@ -720,7 +372,7 @@ static struct config_group *device_make(struct config_group *group,
 	if (!dev)
 		return ERR_PTR(-ENOMEM);
 	config_group_init_type_name(&dev->group, name, &device_type);
-	config_group_init_type_name(&dev->donors_group, "donors", &donors_type);
+	config_group_init_type_name(&dev->donors_group, "donors", &isw_donors_type);
 	configfs_add_default_group(&dev->donors_group, &dev->group);
 	return &dev->group;
 }

@@ -150,6 +150,8 @@ static int requests_show(struct seq_file *m, void *v)
 		seq_puts(m, "# queue tag direction page count slab state waits_for|work_requests generation age_ms\n");
 		return 0;
 	}
+	if (!isw_io_is_request(io))
+		return 0;	/* the copier's */
 	rq = blk_mq_rq_from_pdu(io);
 	slab = READ_ONCE(io->slab);	/* NULL: has not been more than a discard */
 	if (blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT || !slab)

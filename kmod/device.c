@@ -7,6 +7,7 @@
 #include <linux/slab.h>
 
 #include "backup.h"
+#include "copier.h"
 #include "debugfs.h"
 #include "device.h"
 #include "donor.h"
@@ -112,10 +113,34 @@ void isw_device_free(struct isw_device *dev)
 
 /* ---- power-on ----------------------------------------------------------- */
 
+/* There is a donor; for a mirror, there are two that do not fail together. */
+static int config_check_donors(struct isw_device *dev)
+{
+	struct isw_donor *donor, *first = NULL;
+
+	list_for_each_entry(donor, &dev->donors, node) {
+		if (!donor->addr.ss_family || donor->drain)
+			continue;
+		if (isw_legs_wanted(dev) < 2)
+			return 0;
+		if (first && (!*first->domain ||
+			      strcmp(first->domain, donor->domain)))
+			return 0;
+		if (!first)
+			first = donor;
+	}
+	if (!first) {
+		isw_err(dev, "power: 1: no donor has an address, or all are to be drained\n");
+		return -EDESTADDRREQ;
+	}
+	isw_err(dev, "power: 1: redundancy is mirror and there is no second donor of another domain than %s\n",
+		first->name);
+	return -EDESTADDRREQ;
+}
+
 static int config_check(struct isw_device *dev)
 {
 	const struct isw_config *cfg = &dev->cfg;
-	struct isw_donor *donor;
 
 	if (cfg->redundancy == ISW_REDUNDANCY_UNSET) {
 		isw_err(dev, "power: 1: redundancy is unset\n");
@@ -134,22 +159,24 @@ static int config_check(struct isw_device *dev)
 			cfg->backup);
 		return -EINVAL;
 	}
+	if (cfg->redundancy != ISW_REDUNDANCY_BACKUP && cfg->slab_cold_timeout) {
+		isw_err(dev, "power: 1: slab_cold_timeout is %u and redundancy is not backup\n",
+			cfg->slab_cold_timeout);
+		return -EINVAL;
+	}
 	if (cfg->size & (cfg->slab_size - 1)) {
 		isw_err(dev, "power: 1: size %llu is not a multiple of slab_size %llu\n",
 			cfg->size, cfg->slab_size);
 		return -EINVAL;
 	}
-	list_for_each_entry(donor, &dev->donors, node)
-		if (donor->addr.ss_family && !donor->drain)
-			return 0;
-	isw_err(dev, "power: 1: no donor has an address, or all are to be drained\n");
-	return -EDESTADDRREQ;
+	return config_check_donors(dev);
 }
 
 static void device_free_memory(struct isw_device *dev)
 {
 	isw_backup_close(dev);
 	isw_tags_free(dev);
+	isw_copier_free(dev);
 	isw_slabs_free(dev);
 	free_percpu(dev->stats);
 	kfree(dev->active);
@@ -171,6 +198,8 @@ static int device_alloc_memory(struct isw_device *dev)
 	dev->draw = kzalloc(sizeof(*dev->draw), GFP_KERNEL);
 	if (dev->stats && dev->active && dev->draw)
 		ret = isw_slabs_alloc(dev);
+	if (!ret)
+		ret = isw_copier_alloc(dev);
 	if (!ret)
 		ret = isw_tags_alloc(dev);
 	if (ret) {
@@ -215,6 +244,7 @@ static void sessions_stop(struct isw_device *dev)
 		donor->nr_ready = 0;
 	}
 	dev->nr_ready = 0;
+	dev->ready_suffice = false;
 	isw_hcas_free(dev);
 }
 
@@ -236,13 +266,17 @@ static int wait_first_grant(struct isw_device *dev)
 	long ret;
 
 	ret = wait_event_interruptible_timeout(dev->ready_wait,
-					       READ_ONCE(dev->nr_ready) ||
+					       READ_ONCE(dev->ready_suffice) ||
 					       all_failed(dev),
 					       FIRST_GRANT_TIMEOUT);
-	if (READ_ONCE(dev->nr_ready))
+	if (READ_ONCE(dev->ready_suffice))
 		return 0;
 	if (ret < 0)
 		return -EINTR;
+	if (READ_ONCE(dev->nr_ready)) {
+		isw_err(dev, "power: 1: redundancy is mirror and there are not two donors of different domains that lend a slab\n");
+		return -ENOTCONN;
+	}
 	if (all_failed(dev)) {
 		isw_err(dev, "power: 1: no donor can be reached\n");
 		return -ENOTCONN;
@@ -315,6 +349,7 @@ int isw_device_power_on(struct isw_device *dev)
 		isw_err(dev, "power: 1: the disk cannot be added (%d)\n", ret);
 		goto err_stop;
 	}
+	isw_copier_start(dev);
 	ret = isw_sysfs_add(dev);
 	if (ret)
 		goto err_disk;
@@ -327,6 +362,7 @@ int isw_device_power_on(struct isw_device *dev)
 
 err_disk:
 	fail_parked(dev);
+	isw_copier_stop(dev);
 	isw_disk_remove(dev);
 err_stop:
 	device_stop(dev);
@@ -346,6 +382,7 @@ int isw_device_power_off(struct isw_device *dev)
 		return ret;
 	}
 	fail_parked(dev);
+	isw_copier_stop(dev);
 	isw_debugfs_remove(dev);
 	isw_sysfs_remove(dev);
 	isw_disk_remove(dev);

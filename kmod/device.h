@@ -29,6 +29,7 @@ enum isw_redundancy {
 	ISW_REDUNDANCY_UNSET,
 	ISW_REDUNDANCY_NONE,
 	ISW_REDUNDANCY_BACKUP,
+	ISW_REDUNDANCY_MIRROR,
 };
 
 #define ISW_PATH_MAX		256
@@ -50,6 +51,7 @@ struct isw_config {
 	unsigned int stall_ms;
 	unsigned int donor_loss_timeout; /* seconds */
 	unsigned int slab_idle_timeout;	/* seconds */
+	unsigned int slab_cold_timeout;	/* seconds; 0: never */
 };
 
 struct isw_device {
@@ -63,6 +65,7 @@ struct isw_device {
 	atomic64_t *words;		/* one per page, see pageword.h */
 	struct isw_stats __percpu *stats;
 	struct isw_backup *backup;	/* NULL: without */
+	struct isw_copier *copier;
 	bool dying;			/* park no more: fail */
 
 	struct blk_mq_tag_set tag_set;
@@ -90,6 +93,7 @@ struct isw_device {
 	struct list_head donors;
 	struct isw_grant ready[ISW_READY_MAX];
 	unsigned int nr_ready;
+	bool ready_suffice;		/* for all legs of a slab */
 	wait_queue_head_t ready_wait;	/* for power-on */
 	struct isw_draw *draw;		/* scratch of the placement */
 	unsigned long redraw_at;	/* jiffies: when a spare is exchanged */
@@ -121,12 +125,26 @@ struct isw_device {
  * io_wq: fail-over and requests driven again, waits for nobody.
  * map_wq: waits for answers of live donors, at most ISW_CALL_TIMEOUT each.
  * conn_wq: connects; may wait for anything, so nothing waits for it.
+ * copy_wq (copier.c): as map_wq, and for its own reads and writes.
  */
 extern struct workqueue_struct *isw_io_wq, *isw_map_wq, *isw_conn_wq;
 
 static inline u64 isw_nr_pages(const struct isw_device *dev)
 {
 	return dev->cfg.size >> ISW_PAGE_SHIFT;
+}
+
+/* Legs that a slab should have. */
+static inline unsigned int isw_legs_wanted(const struct isw_device *dev)
+{
+	return dev->cfg.redundancy == ISW_REDUNDANCY_MIRROR ? 2 : 1;
+}
+
+/* Grants to be held ready: ready_grants slabs can be bound at once. */
+static inline unsigned int isw_ready_wanted(const struct isw_device *dev)
+{
+	return min_t(unsigned int, ISW_READY_MAX,
+		     READ_ONCE(dev->cfg.ready_grants) * isw_legs_wanted(dev));
 }
 
 static inline unsigned long isw_stall_jiffies(const struct isw_device *dev)

@@ -19,12 +19,15 @@
 struct isw_device;
 struct isw_kobj;
 
+#define ISW_DOMAIN_MAX		32
+
 struct isw_donor {
 	struct isw_device *dev;
 	struct list_head node;		/* dev->donors, under dev->lock */
 	char name[CONFIGFS_ITEM_NAME_LEN];
 	struct sockaddr_storage addr;	/* ss_family 0: not set yet */
 	u16 port;
+	char domain[ISW_DOMAIN_MAX];	/* of failure; "": its own */
 
 	spinlock_t lock;		/* state changes */
 	u8 state;			/* enum isw_donor_state; read anywhere */

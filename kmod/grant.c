@@ -28,12 +28,64 @@ void isw_grant_return(struct isw_donor *donor, struct isw_grant_id id)
 
 /* ---- held ready --------------------------------------------------------- */
 
+/* May @donor have a leg next to those of @m? They should not die together. */
+static bool may_lie_beside(const struct isw_donor *donor,
+			   const struct isw_mapping *m)
+{
+	unsigned int i;
+
+	for (i = 0; m && i < ISW_MAX_LEGS; i++) {
+		const struct isw_donor *other = m->leg[i].donor;
+
+		if (other && (other == donor ||
+			      (*donor->domain &&
+			       !strcmp(donor->domain, other->domain))))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * A mapping of one leg, of the first ready grant that may be used, to look for
+ * another one beside it. False: there is no first.
+ */
+static bool ready_first(struct isw_device *dev, struct isw_mapping *m)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev->nr_ready; i++) {
+		if (!isw_donor_live(dev->ready[i].donor))
+			continue;
+		m->leg[0] = dev->ready[i];
+		return true;
+	}
+	return false;
+}
+
+/* Are grants for all legs of a slab ready? Those of two donors for a mirror. */
+static bool ready_suffice(struct isw_device *dev)
+{
+	struct isw_mapping m = {};
+	unsigned int i;
+
+	if (!ready_first(dev, &m))
+		return false;
+	if (isw_legs_wanted(dev) < 2)
+		return true;
+	for (i = 0; i < dev->nr_ready; i++)
+		if (isw_donor_live(dev->ready[i].donor) &&
+		    may_lie_beside(dev->ready[i].donor, &m))
+			return true;
+	return false;
+}
+
 static void ready_remove(struct isw_device *dev, unsigned int i)
 {
 	dev->ready[i].donor->nr_ready--;
 	dev->nr_ready--;
 	memmove(&dev->ready[i], &dev->ready[i + 1],
 		(dev->nr_ready - i) * sizeof(dev->ready[0]));
+	WRITE_ONCE(dev->ready_suffice, ready_suffice(dev));
 }
 
 /*
@@ -54,10 +106,20 @@ static void ready_add(struct isw_device *dev, const struct isw_grant *grant)
 {
 	dev->ready[dev->nr_ready++] = *grant;
 	grant->donor->nr_ready++;
+	WRITE_ONCE(dev->ready_suffice, ready_suffice(dev));
 	wake_up_all(&dev->ready_wait);
 }
 
-/* Donors that drain get theirs back; so do all when fewer are wanted. */
+static unsigned int ready_live(struct isw_device *dev)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < dev->nr_ready; i++)
+		n += isw_donor_live(dev->ready[i].donor);
+	return n;
+}
+
+/* Donors that drain get theirs back; so do all, the oldest first, if too many. */
 void isw_grants_trim(struct isw_device *dev)
 {
 	unsigned int i = 0;
@@ -67,7 +129,7 @@ void isw_grants_trim(struct isw_device *dev)
 
 		if (!isw_donor_live(g->donor) ||
 		    (!isw_donor_draining(g->donor) &&
-		     i < READ_ONCE(dev->cfg.ready_grants))) {
+		     ready_live(dev) <= isw_ready_wanted(dev))) {
 			i++;
 			continue;
 		}
@@ -77,12 +139,14 @@ void isw_grants_trim(struct isw_device *dev)
 }
 
 /* The oldest grant that can be used at once. False: there is none. */
-bool isw_grant_take(struct isw_device *dev, struct isw_grant *grant)
+static bool ready_take(struct isw_device *dev, const struct isw_mapping *beside,
+		       struct isw_grant *grant)
 {
 	unsigned int i;
 
 	for (i = 0; i < dev->nr_ready; i++) {
-		if (!isw_donor_live(dev->ready[i].donor))
+		if (!isw_donor_live(dev->ready[i].donor) ||
+		    !may_lie_beside(dev->ready[i].donor, beside))
 			continue;
 		*grant = dev->ready[i];
 		ready_remove(dev, i);
@@ -94,7 +158,7 @@ bool isw_grant_take(struct isw_device *dev, struct isw_grant *grant)
 /* No slab needs @grant any more: keep it ready, or give it back. */
 void isw_grant_spare(struct isw_device *dev, const struct isw_grant *grant)
 {
-	if (dev->nr_ready < READ_ONCE(dev->cfg.ready_grants) &&
+	if (dev->nr_ready < isw_ready_wanted(dev) &&
 	    !isw_donor_draining(grant->donor))
 		ready_add(dev, grant);
 	else
@@ -159,7 +223,8 @@ static int grant_ask(struct isw_device *dev, struct isw_donor *donor)
 	return 0;
 }
 
-static void draw_init(struct isw_device *dev, struct isw_draw *d)
+static void draw_init(struct isw_device *dev, struct isw_draw *d,
+		      const struct isw_mapping *beside)
 {
 	unsigned int i;
 
@@ -168,7 +233,7 @@ static void draw_init(struct isw_device *dev, struct isw_draw *d)
 		struct isw_donor *donor = READ_ONCE(dev->active[i]);
 
 		if (!donor || !isw_donor_live(donor) ||
-		    isw_donor_draining(donor))
+		    isw_donor_draining(donor) || !may_lie_beside(donor, beside))
 			continue;
 		d->donor[d->n] = donor;
 		d->cand[d->n] = (struct isw_candidate) {
@@ -183,7 +248,7 @@ static void draw_init(struct isw_device *dev, struct isw_draw *d)
  * Obtain one grant (paper 4.2): draw two donors, ask both, take from the one
  * with the lower memory use. One that refuses is out of the draw.
  */
-int isw_grant_get(struct isw_device *dev)
+int isw_grant_get(struct isw_device *dev, const struct isw_mapping *beside)
 {
 	struct isw_draw *d = dev->draw;
 	struct isw_donor *two[2];
@@ -193,7 +258,7 @@ int isw_grant_get(struct isw_device *dev)
 
 	if (!ready_make_room(dev))
 		return -ENOSPC;
-	draw_init(dev, d);
+	draw_init(dev, d, beside);
 	while ((drawn = isw_place_draw(d->cand, d->n, get_random_u32(),
 				       get_random_u32(), out))) {
 		for (i = 0; i < drawn; i++)
@@ -206,6 +271,30 @@ int isw_grant_get(struct isw_device *dev)
 				d->cand[out[i]].excluded = true;
 	}
 	return -EAGAIN;
+}
+
+/* One that is ready, else one that a donor gives when asked. False: none. */
+bool isw_grant_obtain(struct isw_device *dev, const struct isw_mapping *beside,
+		      struct isw_grant *grant)
+{
+	return ready_take(dev, beside, grant) ||
+	       (!isw_grant_get(dev, beside) && ready_take(dev, beside, grant));
+}
+
+/*
+ * One more to be held ready: one that a mirror can be made with, if it lacks,
+ * even beyond those wanted. Nonzero: there are enough, or none is to be had.
+ */
+int isw_grants_refill(struct isw_device *dev)
+{
+	struct isw_mapping m = {};
+
+	if (!ready_suffice(dev) && ready_first(dev, &m) &&
+	    !isw_grant_get(dev, &m))
+		return 0;
+	if (dev->nr_ready >= isw_ready_wanted(dev))
+		return -EALREADY;
+	return isw_grant_get(dev, NULL);
 }
 
 /* ---- a new session, a lost one ------------------------------------------ */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Grants: asking donors for them, keeping some ready, giving them back.
+ * Grants: asking donors for them, keeping some ready, giving them back. One that
+ * is for a slab lies @beside the legs that the slab has, NULL: it has none.
  * All under dev->lock, in process context.
  */
 #ifndef _ISW_GRANT_H
@@ -12,6 +13,7 @@
 struct isw_device;
 struct isw_donor;
 struct isw_grant;
+struct isw_mapping;
 
 #define ISW_MAX_SESSIONS	64
 
@@ -22,8 +24,10 @@ struct isw_draw {
 	struct isw_candidate cand[ISW_MAX_SESSIONS];
 };
 
-int isw_grant_get(struct isw_device *dev);
-bool isw_grant_take(struct isw_device *dev, struct isw_grant *grant);
+int isw_grant_get(struct isw_device *dev, const struct isw_mapping *beside);
+bool isw_grant_obtain(struct isw_device *dev, const struct isw_mapping *beside,
+		      struct isw_grant *grant);
+int isw_grants_refill(struct isw_device *dev);
 void isw_grant_spare(struct isw_device *dev, const struct isw_grant *grant);
 void isw_grants_trim(struct isw_device *dev);
 void isw_grant_return(struct isw_donor *donor, struct isw_grant_id id);

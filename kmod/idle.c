@@ -2,11 +2,13 @@
 /*
  * Slabs that hold nothing any more go back: first to the grants that are kept
  * ready, then to the donor. Freed swap slots and discards only leave a hint
- * (slab->freed); finding out costs the I/O path nothing.
+ * (slab->freed); finding out costs the I/O path nothing. So do, if that is
+ * wanted, slabs that nobody has read or written for long (slab->touched) and
+ * whose pages the backup disk has: there they are found when they are needed.
  *
  * A slab must not lose its mapping while a page is written to it. So, under
  * dev->lock: freeze (writes park), drain, look again, and only then unmap or
- * thaw; drain once more, for reads of pages that were discarded meanwhile.
+ * thaw; drain once more, for reads that are under way.
  */
 #include "device.h"
 #include "donor.h"
@@ -47,6 +49,26 @@ static bool slab_idle(struct isw_device *dev, struct isw_slab *slab,
 	return drain || time_after_eq(jiffies, slab->empty_at + idle);
 }
 
+/* Not touched for slab_cold_timeout, which is not 0? */
+static bool slab_cold(struct isw_device *dev, struct isw_slab *slab)
+{
+	unsigned long cold = READ_ONCE(dev->cfg.slab_cold_timeout) * HZ;
+	struct isw_mapping *m = isw_slab_mapping(dev, slab);
+	bool drain;
+
+	if (!m || !cold)
+		return false;
+	if (READ_ONCE(slab->touched)) {
+		WRITE_ONCE(slab->touched, false);
+		slab->cold_at = 0;
+		return false;
+	}
+	if (!slab->cold_at)
+		slab->cold_at = jiffies | 1;
+	return time_after_eq(jiffies, slab->cold_at + cold) &&
+	       legs_returnable(m, &drain);
+}
+
 /* The next slabs that may go, from where the last search ended. */
 static unsigned int find_idle(struct isw_device *dev, unsigned long idle,
 			      struct isw_slab **found)
@@ -59,6 +81,10 @@ static unsigned int find_idle(struct isw_device *dev, unsigned long idle,
 		struct isw_slab *slab = &dev->slabs[dev->idle_next];
 
 		dev->idle_next = (dev->idle_next + 1) % dev->nr_slabs;
+		if (slab_cold(dev, slab)) {
+			found[n++] = slab;
+			continue;
+		}
 		if (!READ_ONCE(slab->freed))
 			continue;
 		scanned++;
@@ -90,6 +116,14 @@ static void legs_return(struct isw_device *dev, struct isw_mapping *m)
 	}
 }
 
+/* Nobody writes to @slab now: does it need its legs no more? */
+static bool slab_over(struct isw_device *dev, struct isw_slab *slab)
+{
+	return isw_slab_empty(dev, slab) ||
+	       (slab->cold_at && !READ_ONCE(slab->touched) &&
+		isw_slab_on_disk(dev, slab));
+}
+
 /*
  * dev->lock held. @idle: jiffies that a slab must have been empty. Returns how
  * many slabs were given back.
@@ -109,20 +143,23 @@ unsigned int isw_idle_give_back(struct isw_device *dev, unsigned long idle)
 	isw_slabs_drain(dev);
 
 	for (i = 0; i < n; i++) {
-		slabs[i]->empty_at = 0;
 		was[i] = NULL;
-		if (isw_slab_empty(dev, slabs[i])) {
+		if (slab_over(dev, slabs[i])) {
 			was[i] = isw_slab_mapping(dev, slabs[i]);
 			isw_slab_publish(dev, slabs[i], NULL);
 		} else {
 			slab_freeze(dev, slabs[i], false);
 		}
+		slabs[i]->empty_at = 0;
+		slabs[i]->cold_at = 0;
 	}
 	isw_slabs_drain(dev);
 
 	for (i = 0; i < n; i++) {
 		/* embedded in the slab: still what it was until published anew */
 		if (was[i]) {
+			isw_slab_clear_copies(dev, slabs[i], ISW_WORD_LEGS);
+			isw_slab_note_degraded(slabs[i]);
 			legs_return(dev, was[i]);
 			given++;
 		}

@@ -10,8 +10,12 @@
  * that started the request, the completion of its last work request, or the
  * work that drives parked requests again.
  */
+#include <linux/bitops.h>
+#include <infiniswap/legs.h>
+
 #include "backup.h"
 #include "compat.h"
+#include "copier.h"
 #include "device.h"
 #include "donor.h"
 #include "io.h"
@@ -37,30 +41,14 @@ static atomic64_t *io_words(struct isw_io *io)
 	return io->dev->words + io->page;
 }
 
-/*
- * Name the mapping that work requests are about to use. Inside the RCU section
- * that read it, so that isw_slab_publish() waits for the request.
- */
-static void io_name(struct isw_io *io, struct isw_mapping *m)
-{
-	WRITE_ONCE(io->mapping, m);
-}
-
-static void io_unname(struct isw_io *io)
-{
-	/* after the page words say what the legs hold: isw_slabs_drain() looks */
-	smp_store_release(&io->mapping, NULL);
-	/* pairs with the barrier in isw_slabs_drain() */
-	smp_mb();
-	if (unlikely(atomic_read(&io->dev->drainers)))
-		wake_up(&io->dev->drain_wait);
-}
-
 static void io_end(struct isw_io *io)
 {
 	struct request *rq = io_rq(io);
 
-	isw_rdma_unmap(io);
+	if (unlikely(!isw_io_is_request(io))) {
+		io->end(io);
+		return;
+	}
 	if (unlikely(io->status != BLK_STS_OK)) {
 		if (io->write)
 			isw_stat_inc(io->dev->stats, write_errors);
@@ -91,45 +79,64 @@ enum source {
 
 /*
  * The one place that chooses where a page is read from. @avoid: copies that are
- * there and could not be read.
+ * there and could not be read. @live: the legs of @m whose donors are live;
+ * those of them that have the page go to @legs.
  */
 static enum source page_source(u64 word, u64 avoid, const struct isw_mapping *m,
-			       int *leg)
+			       unsigned int live, unsigned int *legs)
 {
-	bool held = false;
-	int i;
+	unsigned int have = m ? isw_word_legs(word) & m->used : 0;
 
 	if (!(word & ISW_WORD_WRITTEN))
 		return FROM_ZEROS;
 	if (word & ISW_WORD_STAGED)
 		return FROM_STAGED;
-	for (i = 0; m && i < ISW_MAX_LEGS; i++) {
-		if (!(word & ISW_WORD_LEG(i)) || !m->leg[i].donor)
-			continue;
-		if (isw_donor_live(m->leg[i].donor)) {
-			*leg = i;
-			return FROM_LEG;
-		}
-		held = true;
-	}
+	*legs = have & live;
+	if (*legs)
+		return FROM_LEG;
 	if (word & ISW_WORD_BACKUP & ~avoid)
 		return FROM_BACKUP;
-	if (held)
+	if (have)
 		return FROM_HELD;
 	return word & ISW_WORD_BUSY ? FROM_WRITER : FROM_NOWHERE;
 }
 
-/* How many pages from the cursor on have the source of the first one. */
+/*
+ * Reads spread: the leg with the fewest of them under way from this queue; if
+ * there is no difference, the page's number decides.
+ */
+static int leg_for_read(struct isw_io *io, const struct isw_mapping *m,
+			unsigned int legs)
+{
+	int best = __ffs(legs), fewest = INT_MAX, i;
+
+	if (likely(!(legs & (legs - 1))))
+		return best;
+	for (i = 0; i < ISW_MAX_LEGS; i++) {
+		int leg = (io->page + io->cursor + i) % ISW_MAX_LEGS, n;
+
+		if (!(legs & BIT(leg)))
+			continue;
+		n = atomic_read(&m->leg[leg].donor->session.read[io->hwq].inflight);
+		if (n < fewest) {
+			fewest = n;
+			best = leg;
+		}
+	}
+	return best;
+}
+
+/* How many pages from the cursor on have the source (@leg) of the first one. */
 static u32 source_run(struct isw_io *io, const struct isw_mapping *m,
-		      enum source source, int leg)
+		      unsigned int live, enum source source, int leg)
 {
 	atomic64_t *words = io_words(io);
 	u32 i = io->cursor + 1;
-	int l = leg;
+	unsigned int legs = 0;
 
 	while (i < io->count &&
-	       page_source(atomic64_read(&words[i]), 0, m, &l) == source &&
-	       l == leg)
+	       page_source(atomic64_read(&words[i]), 0, m, live, &legs) == source &&
+	       (source != FROM_LEG || legs & BIT(leg)))
 		i++;
 	return i - io->cursor;
 }
@@ -176,6 +183,7 @@ static void read_suspect(struct isw_io *io)
 	if (!atomic64_try_cmpxchg(&io->dev->words[page], &word,
 				  isw_word_drop_copies(word, io->copy)))
 		return;
+	isw_slab_note_degraded(io->slab);
 	isw_stat_inc(io->dev->stats, crc_errors);
 	if (io->copy & ISW_WORD_LEGS) {
 		/* still named: the leg is what it was */
@@ -196,23 +204,27 @@ static bool crc_is_right(struct isw_io *io, u32 page, u32 crc)
 	return true;
 }
 
+/* The copier's are pages_copied, if it comes to that. */
+static void count_pages_in(struct isw_io *io, u32 count)
+{
+	if (!isw_io_is_request(io))
+		return;
+	if (io->copy == ISW_WORD_BACKUP)
+		isw_stat_add(io->dev->stats, pages_in_backup, count);
+	else
+		isw_stat_add(io->dev->stats, pages_in_remote, count);
+}
+
 /* The run came from io->copy: take what is right of it. */
 static void read_taken(struct isw_io *io)
 {
 	u32 before = io->cursor, end = before + io->run;
 
-	if (io->dev->cfg.integrity) {
-		isw_rdma_unmap(io);	/* the CPU reads now */
+	if (io->dev->cfg.integrity)
 		isw_pages_crc(io, before, io->run, crc_is_right);
-	} else {
-		io->cursor = end;
-	}
-	if (io->copy == ISW_WORD_BACKUP)
-		isw_stat_add(io->dev->stats, pages_in_backup,
-			     io->cursor - before);
 	else
-		isw_stat_add(io->dev->stats, pages_in_remote,
-			     io->cursor - before);
+		io->cursor = end;
+	count_pages_in(io, io->cursor - before);
 	if (unlikely(io->cursor != end))
 		read_suspect(io);
 	else
@@ -230,19 +242,18 @@ static bool read_staged(struct isw_io *io)
 	slot = isw_staging_get(st, io->page + io->cursor, isw_word_seq(word));
 	if (!slot)
 		return false;
-	isw_rdma_unmap(io);		/* the CPU writes now */
 	from = kmap_local_page(slot->page);
 	isw_pages_copy_from(io, io->cursor, from);
 	kunmap_local(from);
 	isw_staging_put(st, slot);
-	isw_stat_inc(io->dev->stats, pages_in_staged);
+	if (isw_io_is_request(io))
+		isw_stat_inc(io->dev->stats, pages_in_staged);
 	io->cursor++;
 	return true;
 }
 
 static enum verdict read_backup(struct isw_io *io)
 {
-	isw_rdma_unmap(io);		/* the disk has its own addresses */
 	io->copy = ISW_WORD_BACKUP;
 	io->from_disk = true;
 	WRITE_ONCE(io->wait, ISW_WAIT_BACKUP);
@@ -262,14 +273,35 @@ static void read_backup_done(struct isw_io *io)
 static enum verdict read_leg(struct isw_io *io, struct isw_mapping *m, int leg,
 			     struct isw_batch *batch)
 {
-	if (!isw_rdma_map(io, m->leg[leg].donor))
+	if (!isw_rdma_map(io, m, BIT(leg)))
 		return park(io, ISW_WAIT_DMA);
-	io_name(io, m);
+	isw_io_name(io, m);
 	io->copy = ISW_WORD_LEG(leg);
 	atomic_set(&io->acked, 0);
 	atomic_set(&io->pending, 1);
 	isw_rdma_add(io, &m->leg[leg], leg, io->cursor, io->run, batch);
 	return POSTED;
+}
+
+/* The legs of @m whose donors are live, a bit each. */
+static unsigned int legs_live(const struct isw_mapping *m)
+{
+	unsigned int legs = 0, leg;
+
+	for (leg = 0; m && leg < ISW_MAX_LEGS; leg++)
+		if (m->used & BIT(leg) && isw_donor_live(m->leg[leg].donor))
+			legs |= BIT(leg);
+	return legs;
+}
+
+/*
+ * The word was read after @m: a leg that was added in between may have the page.
+ * Only what is found with a mapping that still holds counts.
+ */
+static bool mapping_moved(struct isw_slab *slab, const struct isw_mapping *m)
+{
+	smp_rmb();	/* the word before the mapping, this time */
+	return rcu_access_pointer(slab->mapping) != m;
 }
 
 static enum verdict io_read(struct isw_io *io, struct isw_batch *batch)
@@ -279,16 +311,19 @@ static enum verdict io_read(struct isw_io *io, struct isw_batch *batch)
 	while (io->cursor < io->count) {
 		struct isw_mapping *m = rcu_dereference(io->slab->mapping);
 		atomic64_t *word = io_words(io) + io->cursor;
+		unsigned int live = legs_live(m), legs = 0;
 		enum source source;
 		int leg = 0;
 
+		smp_rmb();	/* the mapping before the word: mapping_moved() */
 		source = page_source(atomic64_read(word),
 				     io->disk_refused ? ISW_WORD_BACKUP : 0, m,
-				     &leg);
-		io->run = source_run(io, m, source, leg);
+				     live, &legs);
+		if (source == FROM_LEG)
+			leg = leg_for_read(io, m, legs);
+		io->run = source_run(io, m, live, source, leg);
 		switch (source) {
 		case FROM_ZEROS:
-			isw_rdma_unmap(io);	/* the CPU writes now */
 			isw_pages_zero(io, io->cursor, io->run);
 			io->cursor += io->run;
 			break;
@@ -300,12 +335,16 @@ static enum verdict io_read(struct isw_io *io, struct isw_batch *batch)
 		case FROM_BACKUP:
 			return read_backup(io);
 		case FROM_HELD:
+			if (mapping_moved(io->slab, m))
+				break;
 			return park(io, ISW_WAIT_SESSION);
 		case FROM_WRITER:
 			if (page_set_parked(word))
 				return park(io, ISW_WAIT_WRITER);
 			break;
 		case FROM_NOWHERE:
+			if (mapping_moved(io->slab, m))
+				break;
 			io->status = BLK_STS_IOERR;
 			return DONE;
 		}
@@ -416,21 +455,6 @@ static void write_fail(struct isw_io *io)
 		write_unclaim(io, io->count, 0);
 }
 
-/* The legs of @m, a bit each; or those of them that are live. */
-static unsigned int legs_of(const struct isw_mapping *m, bool live)
-{
-	unsigned int legs = 0;
-	int i;
-
-	for (i = 0; m && i < ISW_MAX_LEGS; i++)
-		if (m->leg[i].donor &&
-		    (!live || isw_donor_live(m->leg[i].donor)))
-			legs |= BIT(i);
-	return legs;
-}
-
-static void io_put(struct isw_io *io);
-
 /*
  * Without a mapping: ask for one and wait, not longer than stall_ms. With a backup
  * only if that is a local matter, a grant being held ready, and for a tick.
@@ -479,18 +503,17 @@ static enum verdict io_write(struct isw_io *io, struct isw_batch *batch)
 		return park(io, ISW_WAIT_THAW);
 	}
 	io->deadline = 0;
-	legs = legs_of(m, true);
-	/* the disk stands in for a leg; without it, all take part */
-	if (!dev->backup && legs != legs_of(m, false))
+	legs = m ? legs_live(m) & ~m->retiring : 0;
+	/* what a leg misses the copier brings it; one must be there, or the disk */
+	if (!dev->backup && !legs)
 		return park(io, ISW_WAIT_SESSION);
-	for (i = 0; i < ISW_MAX_LEGS; i++)
-		if (legs & BIT(i) && !isw_rdma_map(io, m->leg[i].donor))
-			return park(io, ISW_WAIT_DMA);
+	if (legs && !isw_rdma_map(io, m, legs))
+		return park(io, ISW_WAIT_DMA);
 	if (!io->begun)
 		write_begin(io);
 
 	if (m)
-		io_name(io, m);
+		isw_io_name(io, m);
 	atomic_set(&io->acked, 0);
 	atomic_set(&io->pending, 1);	/* completions may come while we add */
 	for (i = 0; i < ISW_MAX_LEGS; i++) {
@@ -499,7 +522,7 @@ static enum verdict io_write(struct isw_io *io, struct isw_batch *batch)
 		atomic_inc(&io->pending);
 		isw_rdma_add(io, &m->leg[i], i, 0, io->count, batch);
 	}
-	io_put(io);	/* the last only if there is no leg: else the batch has it */
+	isw_io_put(io);	/* the last only if there is no leg: else the batch has it */
 	return POSTED;
 }
 
@@ -514,6 +537,10 @@ void isw_io_drive(struct isw_io *io, struct isw_batch *batch)
 
 		WRITE_ONCE(io->wait, ISW_WAIT_NOTHING);
 		v = io->write ? io_write(io, batch) : io_read(io, batch);
+		if (v == PARK && unlikely(!isw_io_is_request(io))) {
+			io->status = BLK_STS_AGAIN;	/* others need it more */
+			v = DONE;
+		}
 		if (v == PARK && READ_ONCE(io->dev->dying)) {
 			if (io->write)
 				write_fail(io);
@@ -522,32 +549,34 @@ void isw_io_drive(struct isw_io *io, struct isw_batch *batch)
 		}
 		if (v == DONE)
 			io_end(io);
-		else if (v == PARK)
-			isw_rdma_unmap(io);	/* the HCA may go meanwhile */
 		if (v != PARK || isw_slab_park(io->slab, io, kicks))
 			return;
 	}
 }
 
-void isw_io_start(struct isw_io *io, struct isw_batch *batch)
+/* Once, before the first use. */
+void isw_io_init(struct isw_io *io, struct isw_device *dev, unsigned int hwq)
 {
-	struct request *rq = io_rq(io);
-	struct isw_device *dev = io->dev;
-	u64 pos = (u64)blk_rq_pos(rq) << SECTOR_SHIFT;
+	unsigned int i;
 
-	io->page = pos >> ISW_PAGE_SHIFT;
-	io->status = BLK_STS_OK;
-
-	if (req_op(rq) == REQ_OP_DISCARD) {
-		isw_pages_discard(dev, io->page,
-				  blk_rq_bytes(rq) >> ISW_PAGE_SHIFT);
-		blk_mq_end_request(rq, BLK_STS_OK);
-		return;
+	io->dev = dev;
+	io->hwq = hwq;
+	for (i = 0; i < ISW_MAX_LEGS; i++) {
+		io->dma[i].hca = NULL;
+		io->dma[i].sg = i ? io->more_sg[i - 1] : io->sg;
 	}
+}
 
-	io->write = req_op(rq) == REQ_OP_WRITE;
-	io->slab = &dev->slabs[isw_slab_of(pos, dev->slab_shift)];
-	io->count = blk_rq_bytes(rq) >> ISW_PAGE_SHIFT;
+/* For each use: pages [@page, @page + @count), one slab's, to be read. */
+void isw_io_reset(struct isw_io *io, u64 page, u32 count)
+{
+	struct isw_device *dev = io->dev;
+
+	io->page = page;
+	io->count = count;
+	io->slab = &dev->slabs[page >> (dev->slab_shift - ISW_PAGE_SHIFT)];
+	io->status = BLK_STS_OK;
+	io->write = false;
 	io->cursor = 0;
 	io->claimed = false;
 	io->begun = false;
@@ -555,11 +584,28 @@ void isw_io_start(struct isw_io *io, struct isw_batch *batch)
 	io->filled = false;
 	io->from_disk = false;
 	io->disk_refused = false;
+	io->copying = false;
 	io->suspect = 0;
 	INIT_LIST_HEAD(&io->staged);
 	io->tries = 0;
 	io->deadline = 0;
-	io->hca = NULL;
+}
+
+void isw_io_start(struct isw_io *io, struct isw_batch *batch)
+{
+	struct request *rq = io_rq(io);
+	u64 page = (u64)blk_rq_pos(rq) >> (ISW_PAGE_SHIFT - SECTOR_SHIFT);
+	u32 count = blk_rq_bytes(rq) >> ISW_PAGE_SHIFT;
+
+	if (req_op(rq) == REQ_OP_DISCARD) {
+		isw_pages_discard(io->dev, page, count);
+		blk_mq_end_request(rq, BLK_STS_OK);
+		return;
+	}
+	isw_io_reset(io, page, count);
+	if (!READ_ONCE(io->slab->touched))
+		WRITE_ONCE(io->slab->touched, true);
+	io->write = req_op(rq) == REQ_OP_WRITE;
 	sg_init_table(io->sg, ISW_MAX_SEGMENTS);
 	io->nents = isw_rq_map_sg(rq, io->sg);
 	isw_io_drive(io, batch);
@@ -568,15 +614,15 @@ void isw_io_start(struct isw_io *io, struct isw_batch *batch)
 /* False: no leg has it, it needs another go. */
 static bool io_write_done(struct isw_io *io)
 {
-	u64 legs = atomic_read(&io->acked), copies = 0;
-	int i;
+	const struct isw_mapping *m = io->mapping;
+	unsigned int legs = atomic_read(&io->acked);
 
 	if (unlikely(!legs && !io->reserved))
 		return false;
-	for (i = 0; i < ISW_MAX_LEGS; i++)
-		if (legs & BIT(i))
-			copies |= ISW_WORD_LEG(i);
-	write_unclaim(io, io->count, copies);
+	write_unclaim(io, io->count, isw_word_of_legs(legs));
+	/* after the words say so: the copier looks at them again */
+	if (unlikely(m && legs != (m->used & ~m->retiring)))
+		isw_slab_note_degraded(io->slab);
 	if (legs)
 		isw_stat_add(io->dev->stats, pages_out_remote, io->count);
 	return true;
@@ -588,6 +634,10 @@ static void io_round_done(struct isw_io *io)
 	struct isw_batch batch = {};
 	bool done;
 
+	if (unlikely(io->copying)) {
+		isw_copier_posted(io);
+		return;
+	}
 	if (io->write) {
 		done = io_write_done(io);
 	} else {
@@ -595,10 +645,9 @@ static void io_round_done(struct isw_io *io)
 			read_taken(io);
 		done = io->cursor == io->count;
 	}
-	io_unname(io);	/* only now: the words say what the legs hold */
+	isw_io_unname(io);	/* only now: the words say what the legs hold */
 
 	if (io->reserved) {
-		isw_rdma_unmap(io);	/* while the slots are this request's */
 		if (!isw_staging_settle(io, atomic_read(&io->acked)))
 			return;		/* isw_io_staged_end() */
 	}
@@ -625,7 +674,7 @@ void isw_io_staged_end(struct isw_io *io)
 }
 
 /* Drop one of io->pending; the last one takes the request on. */
-static void io_put(struct isw_io *io)
+void isw_io_put(struct isw_io *io)
 {
 	if (atomic_dec_and_test(&io->pending))
 		io_round_done(io);
@@ -644,5 +693,5 @@ void isw_io_leg_done(struct isw_leg_wr *lw, bool ok)
 		atomic_or(BIT(lw - io->leg), &io->acked);
 	else
 		io->tries++;
-	io_put(io);
+	isw_io_put(io);
 }

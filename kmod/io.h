@@ -15,12 +15,21 @@
 #include "device.h"
 #include "slab.h"
 
+/* A request's pages as one HCA sees them, while work requests over it use them. */
+struct isw_dma {
+	struct isw_hca *hca;		/* NULL: not mapped */
+	atomic_t users;			/* work requests, posted or about to be */
+	int nents;			/* of sg as DMA-mapped */
+	struct scatterlist *sg;
+};
+
 /* One work request towards one leg. */
 struct isw_leg_wr {
 	struct ib_cqe cqe;
 	struct ib_rdma_wr wr;
 	struct isw_io *io;
 	struct isw_conn *conn;
+	struct isw_dma *dma;
 	struct ib_sge sge[ISW_MAX_SEGMENTS];
 };
 
@@ -39,6 +48,7 @@ enum isw_wait {
 struct isw_io {
 	struct isw_device *dev;		/* these three never change */
 	unsigned int hwq;		/* index among the queues of its direction */
+	void (*end)(struct isw_io *io);	/* NULL: it is a request's, else copier.c's */
 	bool write;
 
 	bool claimed;			/* write: owns BUSY on all its pages */
@@ -47,6 +57,7 @@ struct isw_io {
 	bool filled;			/* write: and they hold its pages */
 	bool from_disk;			/* read: the disk has been asked */
 	bool disk_refused;		/* read: and could not read this page */
+	bool copying;			/* copier: copies are being added */
 	u8 tries;			/* work requests that failed so far */
 	u8 wait;			/* enum isw_wait: why it was parked */
 	blk_status_t status;
@@ -65,10 +76,10 @@ struct isw_io {
 	struct list_head node;		/* whatever list it waits on */
 	struct list_head staged;	/* write: its isw_staged.io_node */
 
-	struct isw_hca *hca;		/* where sg is DMA-mapped */
-	int nents;			/* of sg as filled */
-	int dma_nents;			/* of sg as DMA-mapped */
+	int nents;			/* of sg */
 	struct scatterlist sg[ISW_MAX_SEGMENTS];
+	struct isw_dma dma[ISW_MAX_LEGS]; /* the first uses sg itself */
+	struct scatterlist more_sg[ISW_MAX_LEGS - 1][ISW_MAX_SEGMENTS];
 	struct isw_leg_wr leg[ISW_MAX_LEGS];
 
 	blk_status_t disk_status;
@@ -95,9 +106,42 @@ static inline const char *isw_wait_name(u8 wait)
 	return wait < ARRAY_SIZE(names) ? names[wait] : "?";
 }
 
+void isw_io_init(struct isw_io *io, struct isw_device *dev, unsigned int hwq);
 void isw_io_start(struct isw_io *io, struct isw_batch *batch);
+void isw_io_reset(struct isw_io *io, u64 page, u32 count);
 void isw_io_drive(struct isw_io *io, struct isw_batch *batch);
 void isw_io_staged_end(struct isw_io *io);
 void isw_io_leg_done(struct isw_leg_wr *lw, bool ok);
+void isw_io_put(struct isw_io *io);
+
+/*
+ * Name the mapping that work requests are about to use. Inside the RCU section
+ * that read it, so that isw_slabs_drain() waits for the request.
+ */
+static inline void isw_io_name(struct isw_io *io, struct isw_mapping *m)
+{
+	WRITE_ONCE(io->mapping, m);
+}
+
+static inline void isw_io_unname(struct isw_io *io)
+{
+	/* after the page words say what the legs hold: isw_slabs_drain() looks */
+	smp_store_release(&io->mapping, NULL);
+	/* pairs with the barrier in isw_slabs_drain() */
+	smp_mb();
+	if (unlikely(atomic_read(&io->dev->drainers)))
+		wake_up(&io->dev->drain_wait);
+}
+
+static inline bool isw_io_is_request(const struct isw_io *io)
+{
+	return !io->end;
+}
+
+/* Its tag, or 65535 for the copier's. */
+static inline u16 isw_io_tag(struct isw_io *io)
+{
+	return isw_io_is_request(io) ? blk_mq_rq_from_pdu(io)->tag : U16_MAX;
+}
 
 #endif /* _ISW_IO_H */

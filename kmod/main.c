@@ -6,13 +6,15 @@
 
 #include "backup.h"
 #include "configfs.h"
+#include "copier.h"
 #include "debugfs.h"
 #include "compat.h"
 #include "device.h"
 #include "pm.h"
 #include "session.h"
 
-struct workqueue_struct *isw_io_wq, *isw_map_wq, *isw_conn_wq, *isw_backup_wq;
+struct workqueue_struct *isw_io_wq, *isw_map_wq, *isw_conn_wq, *isw_backup_wq,
+			*isw_copy_wq;
 
 /* Its data say that it is there; it is found by a donor's address. */
 static int hca_added(struct ib_device *ibdev)
@@ -42,12 +44,16 @@ static int wqs_create(void)
 				      0);
 	isw_backup_wq = alloc_workqueue("isw-backup", WQ_MEM_RECLAIM |
 					WQ_HIGHPRI | WQ_UNBOUND, 0);
-	return isw_io_wq && isw_map_wq && isw_conn_wq && isw_backup_wq ?
-	       0 : -ENOMEM;
+	isw_copy_wq = alloc_workqueue("isw-copy", WQ_MEM_RECLAIM | WQ_UNBOUND,
+				      0);
+	return isw_io_wq && isw_map_wq && isw_conn_wq && isw_backup_wq &&
+	       isw_copy_wq ? 0 : -ENOMEM;
 }
 
 static void wqs_destroy(void)
 {
+	if (isw_copy_wq)
+		destroy_workqueue(isw_copy_wq);
 	if (isw_backup_wq)
 		destroy_workqueue(isw_backup_wq);
 	if (isw_conn_wq)

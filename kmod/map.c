@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The mapping policy: keep a few donors connected and a few grants ready, bind
- * a slab that is written for the first time to one of those, unmap the slabs
- * that hold nothing any more.
+ * a slab that is written for the first time to one of those, or two, unmap the
+ * slabs that hold nothing any more. What a slab lacks later is copier.c's.
  *
  * All under dev->lock, in process context. The I/O path never waits for it but
  * by parking a request.
  */
 #include <linux/random.h>
 
+#include "copier.h"
 #include "device.h"
 #include "donor.h"
 #include "grant.h"
@@ -62,14 +63,20 @@ static void want_splice(struct isw_device *dev, struct list_head *from,
 static bool slab_bind(struct isw_device *dev, struct isw_slab *slab)
 {
 	struct isw_mapping m = {};
+	unsigned int i;
 
-	if (!isw_grant_take(dev, &m.leg[0]) &&
-	    (isw_grant_get(dev) || !isw_grant_take(dev, &m.leg[0])))
+	for (i = 0; i < isw_legs_wanted(dev); i++) {
+		if (!isw_grant_obtain(dev, &m, &m.leg[i]))
+			break;
+		m.leg[i].donor->nr_slabs++;
+		trace_isw_slab_bind(slab, i, &m.leg[i]);
+	}
+	if (!i)
 		return false;
-	m.leg[0].donor->nr_slabs++;
 	slab->freed = true;	/* until a write succeeds there is nothing in it */
 	isw_slab_publish(dev, slab, &m);
-	trace_isw_slab_bind(slab, 0, &m.leg[0]);
+	/* the disk may have pages; a leg may be missing: the copier sees to it */
+	isw_slab_note_degraded(slab);
 	return true;
 }
 
@@ -93,11 +100,9 @@ static void bind_wanted(struct isw_device *dev)
 
 static void refill(struct isw_device *dev)
 {
-	while (dev->nr_ready < READ_ONCE(dev->cfg.ready_grants)) {
+	do {
 		bind_wanted(dev);
-		if (READ_ONCE(dev->stopping) || isw_grant_get(dev))
-			return;
-	}
+	} while (!READ_ONCE(dev->stopping) && !isw_grants_refill(dev));
 }
 
 /* ---- connections -------------------------------------------------------- */
@@ -220,6 +225,7 @@ void isw_map_work(struct work_struct *work)
 	refill(dev);
 	leave_drained(dev);
 	mutex_unlock(&dev->lock);
+	isw_copier_kick(dev);
 	if (!READ_ONCE(dev->stopping))
 		queue_delayed_work(isw_map_wq, &dev->map_work, MAP_PERIOD);
 }

@@ -41,27 +41,41 @@ static void walk_bytes(struct walk *w, void *addr, u32 len)
 	}
 }
 
+/* @len bytes of @sg from @skip on, page by page of memory. */
+static void walk_sg(struct walk *w, struct scatterlist *sg, u32 skip, u32 len)
+{
+	size_t at = sg->offset + skip;
+
+	while (len && !w->enough) {
+		struct page *page = pfn_to_page(page_to_pfn(sg_page(sg)) +
+						(at >> PAGE_SHIFT));
+		u32 n = min_t(u32, len, PAGE_SIZE - offset_in_page(at));
+		void *addr = kmap_local_page(page);
+
+		walk_bytes(w, addr + offset_in_page(at), n);
+		kunmap_local(addr);
+		if (!w->io->write)
+			flush_dcache_page(page);
+		at += n;
+		len -= n;
+	}
+}
+
 static void walk(struct walk *w, struct isw_io *io, u32 first, u32 count)
 {
 	u32 pos = 0, from = first << ISW_PAGE_SHIFT;
 	u32 to = from + (count << ISW_PAGE_SHIFT);
-	struct req_iterator iter;
-	struct bio_vec bv;
+	struct scatterlist *sg;
+	int i;
 
 	w->io = io;
 	w->page = first;
-	rq_for_each_segment(bv, blk_mq_rq_from_pdu(io), iter) {
-		u32 a = max(pos, from), b = min(pos + bv.bv_len, to);
+	for_each_sg(io->sg, sg, io->nents, i) {
+		u32 a = max(pos, from), b = min(pos + sg->length, to);
 
-		if (a < b) {
-			void *addr = bvec_kmap_local(&bv);
-
-			walk_bytes(w, addr + (a - pos), b - a);
-			kunmap_local(addr);
-			if (!io->write)
-				flush_dcache_page(bv.bv_page);
-		}
-		pos += bv.bv_len;
+		if (a < b)
+			walk_sg(w, sg, a - pos, b - a);
+		pos += sg->length;
 		if (pos >= to || w->enough)
 			return;
 	}

@@ -12,6 +12,7 @@
 #include <linux/blk-mq.h>
 
 #include "compat.h"
+#include "copier.h"
 #include "device.h"
 #include "io.h"
 #include "queue.h"
@@ -63,10 +64,8 @@ static int init_request(struct blk_mq_tag_set *set, struct request *rq,
 			unsigned int hctx_idx, isw_node_t node)
 {
 	struct isw_device *dev = set->driver_data;
-	struct isw_io *io = blk_mq_rq_to_pdu(rq);
 
-	io->dev = dev;
-	io->hwq = hctx_idx % dev->cfg.queues;
+	isw_io_init(blk_mq_rq_to_pdu(rq), dev, hctx_idx % dev->cfg.queues);
 	return 0;
 }
 
@@ -98,7 +97,7 @@ static const struct blk_mq_ops isw_mq_ops = {
 	.map_queues	= map_queues,
 };
 
-/* Every PDU that a request can have: what a drain has to look at. */
+/* Every PDU that a request can have, and the copier's: for drains to look at. */
 static void list_ios(struct isw_device *dev)
 {
 	struct blk_mq_tags *tags;
@@ -111,6 +110,7 @@ static void list_ios(struct isw_device *dev)
 			dev->ios[dev->nr_ios++] =
 				blk_mq_rq_to_pdu(tags->static_rqs[tag]);
 	}
+	dev->ios[dev->nr_ios++] = isw_copier_io(dev);
 }
 
 int isw_tags_alloc(struct isw_device *dev)
@@ -118,8 +118,8 @@ int isw_tags_alloc(struct isw_device *dev)
 	unsigned int queues = 2 * dev->cfg.queues;
 	int ret;
 
-	dev->ios = kvcalloc(queues * dev->cfg.queue_depth, sizeof(*dev->ios),
-			    GFP_KERNEL);
+	dev->ios = kvcalloc(queues * dev->cfg.queue_depth + 1,
+			    sizeof(*dev->ios), GFP_KERNEL);
 	if (!dev->ios)
 		return -ENOMEM;
 	dev->tag_set = (struct blk_mq_tag_set) {
@@ -205,8 +205,12 @@ int isw_disk_add(struct isw_device *dev)
 		.max_hw_discard_sectors	= SZ_64M >> SECTOR_SHIFT,
 		.discard_granularity	= ISW_PAGE_SIZE,
 	};
-	/* what is checked must be what was sent; staged copies do not change */
-	bool stable = dev->cfg.integrity && !dev->backup;
+	/*
+	 * What is checked must be what was sent, and two legs the same; staged
+	 * copies do not change.
+	 */
+	bool stable = (dev->cfg.integrity || isw_legs_wanted(dev) > 1) &&
+		      !dev->backup;
 	struct gendisk *disk;
 	int ret;
 

@@ -10,42 +10,106 @@
 #include "session.h"
 #include "trace.h"
 
+static enum dma_data_direction direction(const struct isw_io *io)
+{
+	return io->write ? DMA_TO_DEVICE : DMA_FROM_DEVICE;
+}
+
+/* The mapping for @hca, or one that is free: a leg needs one at most. */
+static struct isw_dma *dma_for(struct isw_io *io, const struct isw_hca *hca)
+{
+	struct isw_dma *dma, *unused = NULL;
+
+	for (dma = io->dma; dma < io->dma + ISW_MAX_LEGS; dma++) {
+		if (dma->hca == hca)
+			return dma;
+		if (!dma->hca && !unused)
+			unused = dma;
+	}
+	return unused;
+}
+
+static void sg_copy(struct scatterlist *to, struct scatterlist *from, int nents)
+{
+	struct scatterlist *sg;
+	int i;
+
+	sg_init_table(to, nents);
+	for_each_sg(from, sg, nents, i)
+		sg_set_page(&to[i], sg_page(sg), sg->length, sg->offset);
+}
+
 /*
- * Make the request's pages known to the HCA that serves @donor. False: no DMA
- * addresses to be had now (IOMMU full); the slab is kicked by the next tick.
+ * Make the request's pages known to the HCA that serves @donor, for one work
+ * request towards @leg. False: no DMA addresses to be had now (IOMMU full); the
+ * slab is kicked by the next tick.
  */
-bool isw_rdma_map(struct isw_io *io, struct isw_donor *donor)
+static bool leg_map(struct isw_io *io, unsigned int leg,
+		    const struct isw_donor *donor)
 {
 	struct isw_hca *hca = donor->session.hca;
+	struct isw_dma *dma = dma_for(io, hca);
 
-	if (likely(io->hca == hca))
+	io->leg[leg].dma = dma;
+	if (dma->hca) {
+		atomic_inc(&dma->users);
 		return true;
-	isw_rdma_unmap(io);
-	io->dma_nents = ib_dma_map_sg(hca->ibdev, io->sg, io->nents,
-				      io->write ? DMA_TO_DEVICE : DMA_FROM_DEVICE);
-	if (unlikely(!io->dma_nents)) {
+	}
+	if (unlikely(dma->sg != io->sg))
+		sg_copy(dma->sg, io->sg, io->nents);
+	dma->nents = ib_dma_map_sg(hca->ibdev, dma->sg, io->nents,
+				   direction(io));
+	if (unlikely(!dma->nents)) {
 		isw_slab_want(io->dev, io->slab);
 		return false;
 	}
-	io->hca = hca;
+	dma->hca = hca;
+	atomic_set(&dma->users, 1);
 	return true;
 }
 
-void isw_rdma_unmap(struct isw_io *io)
+/* The work request towards this leg is over, or will not be. */
+void isw_rdma_unmap(struct isw_leg_wr *lw)
 {
-	if (io->hca)
-		ib_dma_unmap_sg(io->hca->ibdev, io->sg, io->nents,
-				io->write ? DMA_TO_DEVICE : DMA_FROM_DEVICE);
-	io->hca = NULL;
+	struct isw_dma *dma = lw->dma;
+	struct isw_io *io = lw->io;
+	struct isw_hca *hca = dma->hca;
+
+	if (!atomic_dec_and_test(&dma->users))
+		return;
+	ib_dma_unmap_sg(hca->ibdev, dma->sg, io->nents, direction(io));
+	dma->hca = NULL;
+}
+
+/* For one work request towards each of @legs, or for none: then false. */
+bool isw_rdma_map(struct isw_io *io, const struct isw_mapping *m,
+		  unsigned int legs)
+{
+	unsigned int leg;
+
+	for (leg = 0; leg < ISW_MAX_LEGS; leg++) {
+		if (!(legs & BIT(leg)))
+			continue;
+		io->leg[leg].io = io;
+		if (!leg_map(io, leg, m->leg[leg].donor))
+			break;
+	}
+	if (likely(leg == ISW_MAX_LEGS))
+		return true;
+	while (leg--)
+		if (legs & BIT(leg))
+			isw_rdma_unmap(&io->leg[leg]);
+	return false;
 }
 
 /* The part [@skip, @skip + @len) of the mapped pages, in bytes. */
-static int fill_sge(struct isw_io *io, struct ib_sge *sge, u32 skip, u32 len)
+static int fill_sge(const struct isw_dma *dma, struct ib_sge *sge, u32 skip,
+		    u32 len)
 {
 	struct scatterlist *sg;
 	int i, n = 0;
 
-	for_each_sg(io->sg, sg, io->dma_nents, i) {
+	for_each_sg(dma->sg, sg, dma->nents, i) {
 		u32 have = sg_dma_len(sg), take;
 
 		if (skip >= have) {
@@ -55,7 +119,7 @@ static int fill_sge(struct isw_io *io, struct ib_sge *sge, u32 skip, u32 len)
 		take = min(have - skip, len);
 		sge[n].addr = sg_dma_address(sg) + skip;
 		sge[n].length = take;
-		sge[n].lkey = io->hca->pd->local_dma_lkey;
+		sge[n].lkey = dma->hca->pd->local_dma_lkey;
 		n++;
 		skip = 0;
 		len -= take;
@@ -73,6 +137,7 @@ static void rdma_done(struct ib_cq *cq, struct ib_wc *wc)
 	bool ok = wc->status == IB_WC_SUCCESS;
 
 	isw_conn_progress(conn);
+	isw_rdma_unmap(lw);	/* while the session is up: so is its HCA */
 	if (likely(ok)) {
 		if (lw->io->write)
 			isw_stat_add(donor->stats, pages_out, lw->io->count);
@@ -106,7 +171,7 @@ static struct isw_chain *chain_for(struct isw_batch *batch,
 	return chain;
 }
 
-/* Add the work request for pages [@first, @first + @count) of the request. */
+/* Add the work request for pages [@first, @first + @count), mapped before. */
 void isw_rdma_add(struct isw_io *io, const struct isw_grant *grant,
 		  unsigned int leg, u32 first, u32 count,
 		  struct isw_batch *batch)
@@ -117,13 +182,12 @@ void isw_rdma_add(struct isw_io *io, const struct isw_grant *grant,
 	struct ib_send_wr *wr = &lw->wr.wr;
 	struct isw_chain *chain;
 
-	lw->io = io;
 	lw->conn = io->write ? &s->write[io->hwq] : &s->read[io->hwq];
 	lw->cqe.done = rdma_done;
 	wr->next = NULL;
 	wr->wr_cqe = &lw->cqe;
 	wr->sg_list = lw->sge;
-	wr->num_sge = fill_sge(io, lw->sge, first << ISW_PAGE_SHIFT,
+	wr->num_sge = fill_sge(lw->dma, lw->sge, first << ISW_PAGE_SHIFT,
 			       count << ISW_PAGE_SHIFT);
 	wr->opcode = io->write ? IB_WR_RDMA_WRITE : IB_WR_RDMA_READ;
 	wr->send_flags = IB_SEND_SIGNALED;
@@ -172,6 +236,7 @@ static void chain_post(struct isw_chain *chain)
 	isw_donor_error(conn->donor, "post refused");
 	for (wr = bad; wr; wr = next) {
 		next = wr->next;
+		isw_rdma_unmap(leg_wr(wr));
 		isw_conn_progress(conn);
 		isw_stat_inc(conn->donor->stats, errors);
 		trace_isw_leg_done(leg_wr(wr), IB_WC_GENERAL_ERR);

@@ -10,10 +10,10 @@
 #include <rdma/ib_verbs.h>
 
 struct isw_conn;
-struct isw_donor;
 struct isw_grant;
 struct isw_io;
 struct isw_leg_wr;
+struct isw_mapping;
 
 /* Work requests for one queue pair, posted with one call. */
 struct isw_chain {
@@ -28,8 +28,9 @@ struct isw_batch {
 	struct isw_chain chain[ISW_MAX_CHAINS];
 };
 
-bool isw_rdma_map(struct isw_io *io, struct isw_donor *donor);
-void isw_rdma_unmap(struct isw_io *io);
+bool isw_rdma_map(struct isw_io *io, const struct isw_mapping *m,
+		  unsigned int legs);
+void isw_rdma_unmap(struct isw_leg_wr *lw);
 void isw_rdma_add(struct isw_io *io, const struct isw_grant *grant,
 		  unsigned int leg, u32 first, u32 count,
 		  struct isw_batch *batch);

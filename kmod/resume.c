@@ -77,6 +77,7 @@ static void drop_unmarked(struct isw_donor *donor)
 		isw_slab_clear_copies(dev, slab,
 				      ISW_WORD_LEG(__ffs(slab->dropped)));
 		slab->dropped = 0;
+		isw_slab_note_degraded(slab);
 		isw_slab_kick(dev, slab);
 	}
 }
@@ -117,6 +118,7 @@ static bool slab_resume(struct isw_donor *donor, const struct isw_grant_info *g)
 		next.leg[leg].rkey = g->rkey;
 		slab->mark = true;
 		isw_slab_publish(dev, slab, &next);
+		isw_slab_note_degraded(slab);	/* what it missed meanwhile */
 		return true;
 	}
 	return false;

@@ -24,6 +24,9 @@
 #define ACK_TIMEOUT		17
 #define RETRY_COUNT		6
 
+/* than requests: the drain's own work request, the copier's, one to spare */
+#define MORE_WRS		3
+
 /* ---- HCAs --------------------------------------------------------------- */
 
 static void hca_destroy(struct isw_hca *hca)
@@ -69,8 +72,7 @@ static int cq_create(struct isw_device *dev, struct isw_hca *hca,
 
 static int hca_create_queues(struct isw_device *dev, struct isw_hca *hca)
 {
-	/* + 2: the drain's own work request, and one to spare */
-	unsigned int data = dev->cfg.queue_depth + 2, i;
+	unsigned int data = dev->cfg.queue_depth + MORE_WRS, i;
 	int ret;
 
 	hca->pd = ib_alloc_pd(hca->ibdev, 0);
@@ -329,7 +331,7 @@ static int conn_create_qp(struct isw_conn *conn)
 			       hca->read_cq[conn->index] :
 			       hca->write_cq[conn->index];
 		attr.recv_cq = attr.send_cq;
-		attr.cap.max_send_wr = dev->cfg.queue_depth + 2;
+		attr.cap.max_send_wr = dev->cfg.queue_depth + MORE_WRS;
 		attr.cap.max_recv_wr = 1;
 		attr.cap.max_send_sge = dev->max_sge;
 	}

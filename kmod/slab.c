@@ -107,19 +107,25 @@ void isw_slab_publish(struct isw_device *dev, struct isw_slab *slab,
 		      const struct isw_mapping *next)
 {
 	struct isw_mapping *old, *new = NULL;
+	int i;
 
 	old = isw_slab_mapping(dev, slab);
 	if (next) {
 		new = old == &slab->maps[0] ? &slab->maps[1] : &slab->maps[0];
 		*new = *next;
 		new->slab = slab;
+		new->used = 0;
+		for (i = 0; i < ISW_MAX_LEGS; i++)
+			if (new->leg[i].donor)
+				new->used |= BIT(i);
+		new->retiring &= new->used;
 		new->generation = ++slab->generation;
 	}
 	rcu_assign_pointer(slab->mapping, new);
 	trace_isw_slab_publish(dev, slab, new);
 }
 
-static atomic64_t *slab_words(struct isw_device *dev, struct isw_slab *slab)
+atomic64_t *isw_slab_words(struct isw_device *dev, const struct isw_slab *slab)
 {
 	return dev->words + isw_slab_pages(dev->slab_shift) * slab->index;
 }
@@ -129,7 +135,7 @@ void isw_slab_clear_copies(struct isw_device *dev, struct isw_slab *slab,
 			   u64 copies)
 {
 	u64 pages = isw_slab_pages(dev->slab_shift), i;
-	atomic64_t *words = slab_words(dev, slab);
+	atomic64_t *words = isw_slab_words(dev, slab);
 
 	for (i = 0; i < pages; i++) {
 		if (atomic64_read(&words[i]) & copies)
@@ -233,7 +239,7 @@ void isw_pages_discard(struct isw_device *dev, u64 page, u64 count)
 bool isw_slab_empty(struct isw_device *dev, struct isw_slab *slab)
 {
 	u64 pages = isw_slab_pages(dev->slab_shift), i;
-	atomic64_t *words = slab_words(dev, slab);
+	atomic64_t *words = isw_slab_words(dev, slab);
 	u64 word;
 
 	WRITE_ONCE(slab->freed, false);
@@ -249,6 +255,54 @@ bool isw_slab_empty(struct isw_device *dev, struct isw_slab *slab)
 	}
 	WRITE_ONCE(slab->freed, true);
 	return i == pages;
+}
+
+/* Are all pages of @slab on the backup disk, and is none being written? */
+bool isw_slab_on_disk(struct isw_device *dev, struct isw_slab *slab)
+{
+	u64 pages = isw_slab_pages(dev->slab_shift), i;
+	atomic64_t *words = isw_slab_words(dev, slab);
+
+	for (i = 0; i < pages; i++) {
+		u64 word = atomic64_read(&words[i]);
+
+		if (word & ISW_WORD_BUSY || isw_word_no_backup(word))
+			return false;
+		if (!(i % 4096))
+			cond_resched();
+	}
+	return true;
+}
+
+/* Is there a page on @legs that one of @others lacks? */
+bool isw_slab_held_by(struct isw_device *dev, struct isw_slab *slab,
+		      unsigned int legs, unsigned int others)
+{
+	u64 pages = isw_slab_pages(dev->slab_shift), i;
+	atomic64_t *words = isw_slab_words(dev, slab);
+
+	for (i = 0; i < pages; i++) {
+		if (isw_word_held_by(atomic64_read(&words[i]), legs, others))
+			return true;
+		if (!(i % 4096))
+			cond_resched();
+	}
+	return false;
+}
+
+/* Pages with fewer copies than redundancy asks for: see isw_pages_count(). */
+u64 isw_pages_degraded(struct isw_device *dev)
+{
+	unsigned int legs = isw_legs_wanted(dev) > 1 ? isw_legs_wanted(dev) : 0;
+	u64 pages = isw_nr_pages(dev), i, n = 0;
+
+	for (i = 0; i < pages; i++) {
+		n += isw_word_degraded(atomic64_read(&dev->words[i]), legs,
+				       !!dev->backup);
+		if (!(i % 4096))
+			cond_resched();
+	}
+	return n;
 }
 
 /* How many pages have words of a kind; may take a while, may be over at once. */

@@ -32,6 +32,8 @@ struct isw_mapping {
 	struct isw_slab *slab;
 	u32 generation;
 	bool frozen;			/* writes wait: it may be unmapped soon */
+	u8 used;			/* leg slots in use, a bit each */
+	u8 retiring;			/* of those: read, not written any more */
 	struct isw_grant leg[ISW_MAX_LEGS];
 };
 
@@ -47,7 +49,10 @@ struct isw_slab {
 	bool mark;			/* map.c, dev->lock: its leg lives on */
 	u8 dropped;			/* map.c, dev->lock: legs taken off, a bit each */
 	bool freed;			/* pages were discarded: it may be empty */
+	bool degraded;			/* pages may lack copies: copier.c looks */
+	bool touched;			/* read or written since idle.c looked */
 	unsigned long empty_at;		/* idle.c, dev->lock: jiffies, 0: it is not */
+	unsigned long cold_at;		/* the same, not touched */
 
 	spinlock_t lock;		/* parked, kicks */
 	struct list_head parked;
@@ -68,8 +73,13 @@ void isw_slab_publish(struct isw_device *dev, struct isw_slab *slab,
 void isw_slabs_drain(struct isw_device *dev);
 void isw_slab_clear_copies(struct isw_device *dev, struct isw_slab *slab,
 			   u64 copies);
+atomic64_t *isw_slab_words(struct isw_device *dev, const struct isw_slab *slab);
 u64 isw_pages_count(struct isw_device *dev, int (*is)(u64 word));
+u64 isw_pages_degraded(struct isw_device *dev);
+bool isw_slab_held_by(struct isw_device *dev, struct isw_slab *slab,
+		      unsigned int legs, unsigned int others);
 bool isw_slab_empty(struct isw_device *dev, struct isw_slab *slab);
+bool isw_slab_on_disk(struct isw_device *dev, struct isw_slab *slab);
 
 /* I/O path, any context */
 bool isw_slab_park(struct isw_slab *slab, struct isw_io *io, unsigned int kicks);
@@ -80,6 +90,17 @@ void isw_pages_discard(struct isw_device *dev, u64 page, u64 count);
 /* dev->lock held */
 struct isw_mapping *isw_slab_mapping(struct isw_device *dev,
 				     struct isw_slab *slab);
+
+/*
+ * After the words say so: pages of @slab may lack copies. Pairs with the barrier
+ * of the copier, which clears the hint before it reads the words.
+ */
+static inline void isw_slab_note_degraded(struct isw_slab *slab)
+{
+	smp_mb();	/* the copier's clears, then reads */
+	if (!READ_ONCE(slab->degraded))
+		WRITE_ONCE(slab->degraded, true);
+}
 
 static inline unsigned int isw_slab_kicks(const struct isw_slab *slab)
 {

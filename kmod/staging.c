@@ -192,6 +192,21 @@ bool isw_staging_reserve(struct isw_io *io)
 	return go_on;
 }
 
+/* The copier's: slots for all pages of @io if nobody waits for them, or none. */
+bool isw_staging_try(struct isw_io *io)
+{
+	struct isw_staging *st = &io->dev->backup->staging;
+	unsigned long flags;
+	bool got;
+
+	spin_lock_irqsave(&st->lock, flags);
+	got = list_empty(&st->waiters) && io->count <= st->nr_free;
+	if (got)
+		slots_give(st, io);
+	spin_unlock_irqrestore(&st->lock, flags);
+	return got;
+}
+
 /* Give back what was reserved and not published. */
 void isw_staging_release(struct isw_io *io)
 {
@@ -242,6 +257,17 @@ static u64 word_stage(atomic64_t *word, u32 crc)
 	return isw_word_seq(new);
 }
 
+/* The same content again, for the disk lacks it; unless it is not needed. */
+static u64 word_stage_again(atomic64_t *word)
+{
+	s64 old = atomic64_read(word);
+
+	while (old & ISW_WORD_WRITTEN &&
+	       !atomic64_try_cmpxchg(word, &old, old | ISW_WORD_STAGED))
+		;
+	return isw_word_seq(old);
+}
+
 /*
  * The slots of @io, filled, are its pages' content from here on. The caller owns
  * BUSY on them. Word and hash change under one lock: who sees STAGED finds it.
@@ -258,7 +284,9 @@ void isw_staging_publish(struct isw_io *io)
 	list_for_each_entry(slot, &io->staged, io_node) {
 		slot->index = index++;
 		supersede(st, slot, &o);
-		slot->seq = word_stage(slot_word(st, slot), slot->crc);
+		slot->seq = io->copying ?
+			    word_stage_again(slot_word(st, slot)) :
+			    word_stage(slot_word(st, slot), slot->crc);
 		slot->refs = 2;		/* the disk's and the request's */
 		slot->failed = false;
 		hlist_add_head(&slot->hash, bucket(st, slot->index));
@@ -387,6 +415,37 @@ static void word_on_disk(struct isw_staging *st, const struct isw_staged *slot)
 		;
 }
 
+static struct isw_slab *slot_slab(struct isw_staging *st,
+				  const struct isw_staged *slot)
+{
+	return &st->dev->slabs[slot->index >>
+			       (st->dev->slab_shift - ISW_PAGE_SHIFT)];
+}
+
+/*
+ * The staged copy of @slot's page goes if a leg has the page, or anyway with
+ * @anyway. Legs are those of the mapping: in a word there may still be the flag
+ * of one that was taken off; hence one RCU section for both.
+ */
+static bool word_shed(struct isw_staging *st, const struct isw_staged *slot,
+		      bool anyway, bool *on_leg)
+{
+	atomic64_t *word = slot_word(st, slot);
+	s64 old = atomic64_read(word);
+	struct isw_mapping *m;
+	bool shed;
+
+	rcu_read_lock();
+	m = rcu_dereference(slot_slab(st, slot)->mapping);
+	do {
+		*on_leg = m && isw_word_legs(old) & m->used & ~m->retiring;
+		shed = isw_word_is(old, slot->seq) && (anyway || *on_leg);
+	} while (shed && !atomic64_try_cmpxchg(word, &old,
+					       old & ~ISW_WORD_STAGED));
+	rcu_read_unlock();
+	return shed;
+}
+
 /*
  * The disk does not take @slot. It need not be kept if a donor has the page, or
  * if its request waits and can be failed. False: it is the only copy, keep it.
@@ -394,18 +453,16 @@ static void word_on_disk(struct isw_staging *st, const struct isw_staged *slot)
 static bool slot_shed(struct isw_staging *st, struct isw_staged *slot,
 		      struct outcome *o)
 {
-	atomic64_t *word = slot_word(st, slot);
-	s64 old = atomic64_read(word);
+	bool on_leg;
 
-	do {
-		if (!isw_word_is(old, slot->seq)) {
-			slot_over(st, slot, false, o);
-			return true;
-		}
-		if (!slot->waiter && !(old & ISW_WORD_LEGS))
-			return false;
-	} while (!atomic64_try_cmpxchg(word, &old, old & ~ISW_WORD_STAGED));
-	slot_over(st, slot, !(old & ISW_WORD_LEGS), o);
+	if (!slot_current(st, slot)) {
+		slot_over(st, slot, false, o);
+		return true;
+	}
+	if (!word_shed(st, slot, slot->waiter, &on_leg))
+		return false;	/* or freed just now: seen the next time */
+	isw_slab_note_degraded(slot_slab(st, slot));
+	slot_over(st, slot, !on_leg, o);
 	return true;
 }
 

@@ -59,6 +59,7 @@ void isw_staging_free(struct isw_staging *st);
 
 /* the request's side: any context */
 bool isw_staging_reserve(struct isw_io *io);
+bool isw_staging_try(struct isw_io *io);
 void isw_staging_release(struct isw_io *io);
 void isw_staging_publish(struct isw_io *io);
 bool isw_staging_settle(struct isw_io *io, bool acked);

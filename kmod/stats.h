@@ -15,6 +15,7 @@ struct isw_stats {			/* of a device */
 	u64 pages_in_backup;
 	u64 pages_out_backup;
 	u64 backup_errors;		/* reads and writes of the disk that failed */
+	u64 pages_copied;		/* brought a copy that they lacked */
 	u64 staging_waits;		/* writes that found staging full */
 	u64 failovers;			/* sessions that broke */
 	u64 reconnects;			/* sessions resumed or made anew after that */

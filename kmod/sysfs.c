@@ -51,7 +51,25 @@ static void kobj_release(struct kobject *kobj)
 
 /* ---- a device ----------------------------------------------------------- */
 
-/* degraded: a donor that has pages is not there, or the backup disk fails */
+/* Slabs of a mirror with fewer legs than they should have? dev->lock held. */
+static bool lacks_legs(struct isw_device *dev)
+{
+	struct isw_mapping *m;
+	u32 i;
+
+	for (i = 0; isw_legs_wanted(dev) > 1 && i < dev->nr_slabs; i++) {
+		m = isw_slab_mapping(dev, &dev->slabs[i]);
+		if (m && isw_legs_count(m->used & ~m->retiring) <
+			 isw_legs_wanted(dev))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * degraded: a donor that has pages is not there, a leg is missing, or the backup
+ * disk fails
+ */
 const char *isw_device_state(struct isw_device *dev)
 {
 	const char *state = "up";
@@ -64,6 +82,8 @@ const char *isw_device_state(struct isw_device *dev)
 	list_for_each_entry(donor, &dev->donors, node)
 		if (donor->nr_slabs && !isw_donor_live(donor))
 			state = "degraded";
+	if (lacks_legs(dev))
+		state = "degraded";
 	mutex_unlock(&dev->lock);
 	return state;
 }
@@ -120,10 +140,7 @@ static ssize_t staged_pages_show(void *owner, const struct isw_attr *a,
 static ssize_t degraded_pages_show(void *owner, const struct isw_attr *a,
 				   char *buf)
 {
-	struct isw_device *dev = owner;
-
-	return sysfs_emit(buf, "%llu\n", dev->backup ?
-			  isw_pages_count(dev, isw_word_no_backup) : 0);
+	return sysfs_emit(buf, "%llu\n", isw_pages_degraded(owner));
 }
 
 static ssize_t lost_pages_show(void *owner, const struct isw_attr *a, char *buf)
@@ -155,6 +172,7 @@ ISW_ATTR(lost_pages, lost_pages_show, 0);
 DEVICE_COUNTER(pages_in_staged);
 DEVICE_COUNTER(pages_in_backup);
 DEVICE_COUNTER(pages_out_backup);
+DEVICE_COUNTER(pages_copied);
 DEVICE_COUNTER(backup_errors);
 DEVICE_COUNTER(staging_waits);
 DEVICE_COUNTER(crc_errors);
@@ -176,6 +194,7 @@ static struct attribute *device_attrs[] = {
 	&attr_pages_in_staged.attr,
 	&attr_pages_in_backup.attr,
 	&attr_pages_out_backup.attr,
+	&attr_pages_copied.attr,
 	&attr_backup_errors.attr,
 	&attr_staging_waits.attr,
 	&attr_crc_errors.attr,

@@ -333,7 +333,7 @@ TRACE_EVENT(isw_io_park,
 		__entry->page = io->page;
 		__entry->count = io->count;
 		__entry->queue = io->hwq;
-		__entry->tag = blk_mq_rq_from_pdu(io)->tag;
+		__entry->tag = isw_io_tag(io);
 		__entry->write = io->write;
 		__entry->wait = io->wait;
 	),
@@ -360,7 +360,7 @@ TRACE_EVENT(isw_io_park,
 		__entry->page = (io)->page + ((io)->write ? 0 : (io)->cursor); \
 		__entry->count = (io)->write ? (io)->count : (io)->run;	\
 		__entry->queue = (io)->hwq;				\
-		__entry->tag = blk_mq_rq_from_pdu(io)->tag;		\
+		__entry->tag = isw_io_tag(io);				\
 		__entry->write = (io)->write;				\
 		__entry->leg = (lw) - (io)->leg;			\
 	} while (0)

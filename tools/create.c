@@ -22,6 +22,7 @@ struct donor {
 	char *name;
 	char *address;
 	char *port;		/* NULL: the kernel's default */
+	const char *domain;	/* NULL: its own */
 };
 
 struct plan {
@@ -30,6 +31,8 @@ struct plan {
 	size_t setting_count;
 	struct donor *donors;
 	size_t donor_count;
+	const char **domains;	/* NAME=DOMAIN as given */
+	size_t domain_count;
 };
 
 static volatile sig_atomic_t interrupted;
@@ -42,10 +45,13 @@ static const char usage[] =
 	"Options:\n"
 	"      --size SIZE               size of the device (K, M, G or T may follow)\n"
 	"      --redundancy MODE         backup: a local disk has a copy of every page;\n"
+	"                                mirror: two donors have, and the disk if given;\n"
 	"                                none: a lost donor loses the pages it holds\n"
 	"      --backup PATH             the disk, as large as the device; it is overwritten\n"
 	"      --donor NAME=ADDRESS[:PORT]\n"
 	"                                a donor; [ADDRESS]:PORT for IPv6; repeatable\n"
+	"      --domain NAME=DOMAIN      donors of one domain fail together: no page has\n"
+	"                                both its copies there; repeatable\n"
 	"      --slab-size SIZE          1M to 4G, a power of two (64M)\n"
 	"      --staging SIZE            memory for pages on their way to the disk\n"
 	"      --integrity 0|1           check a CRC of each page that is read (1)\n"
@@ -57,6 +63,8 @@ static const char usage[] =
 	"      --stall-ms MS             a session without progress is broken (5000)\n"
 	"      --donor-loss-timeout SEC  how long pages of a lost donor are waited for (30)\n"
 	"      --slab-idle-timeout SEC   when an empty slab goes back to its donor (5)\n"
+	"      --slab-cold-timeout SEC   when one goes back that nobody touches and the\n"
+	"                                disk has; 0: never (0)\n"
 	"  -o, --option ATTR=VALUE       any setting by its name in configfs\n"
 	"  -h, --help                    this text\n";
 
@@ -65,6 +73,7 @@ static const char usage[] =
 /* getopt values from here on are settings: the option's name is the attribute's. */
 #define OPT_SETTING	0x100
 #define OPT_DONOR	0x101
+#define OPT_DOMAIN	0x102
 
 static const struct option options[] = {
 	{ "size", required_argument, NULL, OPT_SETTING },
@@ -81,7 +90,9 @@ static const struct option options[] = {
 	{ "stall-ms", required_argument, NULL, OPT_SETTING },
 	{ "donor-loss-timeout", required_argument, NULL, OPT_SETTING },
 	{ "slab-idle-timeout", required_argument, NULL, OPT_SETTING },
+	{ "slab-cold-timeout", required_argument, NULL, OPT_SETTING },
 	{ "donor", required_argument, NULL, OPT_DONOR },
+	{ "domain", required_argument, NULL, OPT_DOMAIN },
 	{ "option", required_argument, NULL, 'o' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
@@ -158,6 +169,37 @@ static int parse_donor(struct plan *plan, const char *arg)
 	return CTL_OK;
 }
 
+static void add_domain(struct plan *plan, const char *arg)
+{
+	plan->domains = xreallocarray(plan->domains, plan->domain_count + 1,
+				      sizeof(*plan->domains));
+	plan->domains[plan->domain_count++] = arg;
+}
+
+/* When all donors are known: they may stand behind their domains. */
+static int resolve_domains(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->domain_count; i++) {
+		const char *arg = plan->domains[i];
+		const char *domain = strchr(arg, '=');
+		struct donor *donor = NULL;
+
+		if (!domain || domain == arg || !domain[1])
+			return misused("create: --domain %s: expected NAME=DOMAIN", arg);
+		for (size_t d = 0; d < plan->donor_count; d++) {
+			const char *name = plan->donors[d].name;
+
+			if (strlen(name) == (size_t)(domain - arg) &&
+			    !strncmp(name, arg, (size_t)(domain - arg)))
+				donor = &plan->donors[d];
+		}
+		if (!donor)
+			return misused("create: --domain %s: there is no --donor of this name", arg);
+		donor->domain = domain + 1;
+	}
+	return CTL_OK;
+}
+
 static bool has_setting(const struct plan *plan, const char *attr)
 {
 	for (size_t i = 0; i < plan->setting_count; i++) {
@@ -199,6 +241,9 @@ static int parse(struct plan *plan, int argc, char **argv)
 		case OPT_DONOR:
 			status = parse_donor(plan, optarg);
 			break;
+		case OPT_DOMAIN:
+			add_domain(plan, optarg);
+			break;
 		case 'o':
 			status = parse_setting(plan, optarg);
 			break;
@@ -211,12 +256,14 @@ static int parse(struct plan *plan, int argc, char **argv)
 	}
 	if (status == CTL_OK)
 		status = parse_name(plan, argc, argv);
+	if (status == CTL_OK)
+		status = resolve_domains(plan);
 	if (status != CTL_OK)
 		return status;
 	if (!has_setting(plan, "size"))
 		return misused("create: --size is missing");
 	if (!has_setting(plan, "redundancy"))
-		return misused("create: --redundancy is missing: backup (with --backup) keeps every page on a disk too; none: a lost donor loses the pages it holds");
+		return misused("create: --redundancy is missing: backup (with --backup) keeps every page on a disk too; mirror on two donors; none: a lost donor loses the pages it holds");
 	if (!plan->donor_count)
 		return misused("create: --donor is missing");
 	return -1;
@@ -232,6 +279,7 @@ static void plan_free(struct plan *plan)
 		free(plan->donors[i].name);
 	free(plan->settings);
 	free(plan->donors);
+	free(plan->domains);
 	free(plan->device);
 }
 
@@ -313,6 +361,8 @@ static int donor_write(const char *device, const struct donor *donor)
 
 	if (!err && donor->port)
 		err = set(device, donor->name, "port", donor->port);
+	if (!err && donor->domain)
+		err = set(device, donor->name, "domain", donor->domain);
 	return err;
 }
 

@@ -62,10 +62,63 @@ static inline int isw_word_lost(__u64 word)
 	       ISW_WORD_WRITTEN;
 }
 
+/* Legs whose flags are set, a bit each. */
+static inline unsigned int isw_word_legs(__u64 word)
+{
+	return (unsigned int)((word & ISW_WORD_LEGS) / ISW_WORD_LEG(0));
+}
+
+/* The flags of the legs in @legs, a bit each. */
+static inline __u64 isw_word_of_legs(unsigned int legs)
+{
+	return legs * ISW_WORD_LEG(0) & ISW_WORD_LEGS;
+}
+
+static inline unsigned int isw_legs_count(unsigned int legs)
+{
+	return (legs & 1) + (legs >> 1 & 1) + (legs >> 2 & 1);
+}
+
 /* Lost with the donors that have it, while there should be a copy on disk. */
 static inline int isw_word_no_backup(__u64 word)
 {
 	return (word & ISW_WORD_WRITTEN) && !(word & ISW_WORD_BACKUP);
+}
+
+/*
+ * Has fewer copies than it should: @legs of them with donors and, with @disk,
+ * one on the disk or on its way there. Neither lost nor being written.
+ */
+static inline int isw_word_degraded(__u64 word, unsigned int legs, int disk)
+{
+	if (!(word & ISW_WORD_WRITTEN) || word & ISW_WORD_BUSY ||
+	    !(word & ISW_WORD_COPIES))
+		return 0;
+	return isw_legs_count(isw_word_legs(word)) < legs ||
+	       (disk && !(word & (ISW_WORD_BACKUP | ISW_WORD_STAGED)));
+}
+
+/*
+ * Copies that the page lacks of those it should have: on @legs and, with
+ * @disk, on the disk. None if there is nothing to copy it from. A page that is
+ * BUSY may lack some, but is not to be copied.
+ */
+static inline __u64 isw_word_needs(__u64 word, unsigned int legs, int disk)
+{
+	__u64 needs = isw_word_of_legs(legs) & ~word;
+
+	if (!(word & ISW_WORD_WRITTEN) || !(word & ISW_WORD_COPIES))
+		return 0;
+	if (disk && !(word & (ISW_WORD_BACKUP | ISW_WORD_STAGED)))
+		needs |= ISW_WORD_BACKUP;
+	return needs;
+}
+
+/* Has the page a copy on one of @legs and none on one of @others? */
+static inline int isw_word_held_by(__u64 word, unsigned int legs,
+				   unsigned int others)
+{
+	return isw_word_legs(word) & legs && isw_word_needs(word, others, 0);
 }
 
 /*
@@ -87,6 +140,23 @@ static inline __u64 isw_word_write_begin(__u64 word, __u32 crc)
 static inline __u64 isw_word_write_end(__u64 word, __u64 copies)
 {
 	if (word & ISW_WORD_WRITTEN)
+		word |= copies;
+	return word & ~(ISW_WORD_BUSY | ISW_WORD_PARKED);
+}
+
+/*
+ * The copier takes BUSY of a page that is still as it was when it was read, and
+ * was not BUSY then, to add copies of it: content, hence sequence, stay.
+ */
+static inline __u64 isw_word_copy_begin(__u64 word)
+{
+	return word | ISW_WORD_BUSY;
+}
+
+/* @copies of the content whose sequence is @seq were added; unless it is over. */
+static inline __u64 isw_word_copy_end(__u64 word, __u64 seq, __u64 copies)
+{
+	if ((word & ISW_WORD_WRITTEN) && isw_word_seq(word) == seq)
 		word |= copies;
 	return word & ~(ISW_WORD_BUSY | ISW_WORD_PARKED);
 }

@@ -79,7 +79,7 @@ grants_are()
 		grep -q ", $2 grants"
 }
 
-lab_up --donors 2 --clients 2 --client-mem 256M --donor-mem 512M \
+lab_up --donors 2 --clients 2 --client-mem 256M --donor-mem 512M --disk 64M \
 	--daemon-args="--slab_size=4M --memory=48M --lease=10"
 
 test_slab_goes_back_when_it_has_been_empty_for_slab_idle_timeout()
@@ -120,6 +120,29 @@ test_empty_slabs_serve_new_ones_when_no_donor_has_memory()
 	device_off
 }
 
+test_cold_slab_goes_back_and_its_pages_come_again_when_it_is_touched()
+{
+	local before
+
+	lab_run client infiniswapctl create infiniswap0 --size 64M --slab-size 4M \
+		--redundancy backup --backup /dev/disk/by-id/virtio-lab-disk --slab-cold-timeout 4 \
+		--donor donor1=10.7.0.101 --donor donor2=10.7.0.102
+	fill 40 0
+	wait_for 30 lab_counter_is client slabs_mapped 0
+	[ "$(legs)" = 0 ]
+	before=$(lab_counter client pages_in_backup)
+	same 20 0
+	[ "$(lab_counter client pages_in_backup)" -gt "$before" ]
+	wait_for 20 lab_counter_is client slabs_mapped 5
+	lab_run client "echo 0 >$config/infiniswap0/slab_cold_timeout"
+	wait_for 20 lab_counter_is client slabs_mapped 10
+	wait_for 20 lab_counter_is client pages_copied 10240
+	before=$(lab_counter client pages_in_backup)
+	same 40 0
+	[ "$(lab_counter client pages_in_backup)" = "$before" ]
+	device_off
+}
+
 test_two_devices_at_once_keep_their_pages_apart()
 {
 	device_on client infiniswap0
@@ -148,13 +171,19 @@ test_two_clients_on_one_donor_keep_their_pages_apart()
 	device_off client2
 }
 
-test_donor_with_pages_is_drained_and_can_not_be_removed()
+test_donor_that_drains_gives_what_others_have_room_for_and_can_not_be_removed()
 {
 	device_on
 	fill 40 0
-	[ "$(lab_counter client donors/donor1/slabs)" -gt 0 ]
+	lab_run client dd if=/dev/urandom of=/dev/infiniswap0 bs=1M seek=40 count=20 \
+		oflag=direct status=none
+	[ "$(legs)" = 15 ]
+	[ "$(lab_counter client donors/donor1/slabs)" -gt 3 ]
 	lab_run client "echo 1 >$config/infiniswap0/donors/donor1/drain"
 	wait_for 10 lab_counter_is client donors/donor1/state draining
+	# the other one has room for 12 in all
+	wait_for 30 lab_counter_is client donors/donor1/slabs 3
+	[ "$(lab_counter client donors/donor2/slabs)" = 12 ]
 	! lab_run client rmdir "$config/infiniswap0/donors/donor1" ||
 		fail "removed while it holds pages"
 	! lab_run client "echo >$config/infiniswap0/donors/donor1/address" ||
@@ -165,9 +194,13 @@ test_donor_with_pages_is_drained_and_can_not_be_removed()
 
 test_drained_donor_is_removed_live()
 {
-	discard 40 0
+	discard 20 40		# room for the rest
 	wait_for 20 lab_counter_is client donors/donor1/state drained
 	wait_for 20 grants_are donor1 0
+	same 40 0
+	[ "$(lab_counter client pages_copied)" -gt 3000 ]
+	discard 40 0
+	wait_for 20 lab_counter_is client slabs_mapped 0
 	fill 16 0		# goes to the other one
 	lab_run client "echo >$config/infiniswap0/donors/donor1/address &&
 		rmdir $config/infiniswap0/donors/donor1"

@@ -85,11 +85,8 @@ device_settings()
 	client "infiniswap0/size: 64 digits" EINVAL "$size" "echo $long >infiniswap0/size"
 	values infiniswap0/slab_size "$slab" "" garbage -1048576 0 512K 3M 3000000 8G \
 		18446744073709551616 16777216T
-	values infiniswap0/redundancy "not a redundancy: backup and none are" "" garbage unset \
+	values infiniswap0/redundancy "not a redundancy: backup, mirror and none are" "" garbage unset \
 		nonesuch None
-	client "infiniswap0/redundancy: mirror" EOPNOTSUPP \
-		"infiniswap0: redundancy: mirror: not built yet" \
-		"echo mirror >infiniswap0/redundancy"
 	values infiniswap0/backup "not the full path of a block device" disk dev/vdb ./vdb
 	printf -v long '/%0255d' 1
 	client "infiniswap0/backup: 256 characters" ENAMETOOLONG "backup: /0" \
@@ -347,9 +344,17 @@ tool()
 		"create infiniswap9 --size 1Z $good"
 	ctl "a bad slab size" 1 "slab_size: 3M: not a power of two from 1M to 4G (Invalid argument)" \
 		"create infiniswap9 --size 1G --slab-size 3M $good"
-	ctl "a redundancy that is not built yet" 1 \
-		"redundancy: mirror: not built yet (Operation not supported)" \
+	ctl "a mirror of one donor" 1 \
+		"redundancy is mirror and there is no second donor of another domain than d" \
 		"create infiniswap9 --size 1G --redundancy mirror --donor d=$donor"
+	ctl "a mirror within one domain" 1 \
+		"redundancy is mirror and there is no second donor of another domain than d" \
+		"create infiniswap9 --size 1G --redundancy mirror --donor d=$donor --donor e=10.7.0.99 \
+		--domain d=rack --domain e=rack"
+	ctl "a domain of an unknown donor" 2 "--domain e=rack: there is no --donor of this name" \
+		"create infiniswap9 --size 1G $good --domain e=rack"
+	ctl "a domain without a name" 2 "--domain =rack: expected NAME=DOMAIN" \
+		"create infiniswap9 --size 1G $good --domain =rack"
 	ctl "an unknown setting" 1 "colour: red: No such file" "create infiniswap9 --size 1G $good -o colour=red"
 	ctl "a bad address" 1 \
 		"donors/d/address: 10.7.0.900: not an IPv4 or IPv6 address of a host (Invalid argument)" \

@@ -5,8 +5,7 @@ from . import LabError, UsageError, state
 from .client import ask, capture
 
 DEVICE = "infiniswap0"
-_REDUNDANCIES = ("none", "backup")
-_NOT_BUILT_YET = ("mirror",)
+_REDUNDANCIES = ("none", "backup", "mirror")
 _DISK = "/dev/disk/by-id/virtio-lab-disk"   # the guest's own
 _ON_TIMEOUT = 120
 _OFF_TIMEOUT = 600      # all pages that are out come back
@@ -14,8 +13,6 @@ _OFF_TIMEOUT = 600      # all pages that are out come back
 
 def on(options):
     """Configure the device, mkswap, swapon; the guest's script says what goes wrong."""
-    if options.redundancy in _NOT_BUILT_YET:
-        raise UsageError(f"--redundancy {options.redundancy}: not built yet")
     if options.redundancy not in _REDUNDANCIES:
         raise UsageError(f"--redundancy {options.redundancy}: unknown"
                          f" (known: {', '.join(_REDUNDANCIES)})")

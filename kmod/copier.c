@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The copier. One work for each device; what it needs was allocated at power-on.
+ *
+ * First, under dev->lock, the slabs get the legs they should have (legs.h): one
+ * is added on another donor, one that is to go retires. Then, without any lock,
+ * the pages of slabs with a hint (slab->degraded) are looked at, and what they
+ * lack is copied, extent by extent:
+ *
+ *   snapshot the page words, read the pages as a request would, CRC and all;
+ *   take BUSY of the pages whose words are still the same; write to the legs
+ *   that lack them, stage them for the disk; set their flags, give BUSY up.
+ *
+ * So a write is held up for one round trip at most, and one that came in between
+ * wins. The copier's reads and writes do not park: what cannot be had now is
+ * tried again later. At last a leg that retires and has no page for itself goes.
+ */
+#include <linux/completion.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <infiniswap/legs.h>
+
+#include "backup.h"
+#include "copier.h"
+#include "device.h"
+#include "donor.h"
+#include "grant.h"
+#include "io.h"
+#include "pages.h"
+#include "rdma.h"
+#include "slab.h"
+#include "trace.h"
+
+#define COPY_PAGES	16		/* of an extent: 64 KiB */
+#define COPY_RETRY	(HZ / 5)
+#define LEGS_AT_ONCE	16		/* changed with one drain */
+#define REFUSALS_MAX	4		/* asked in vain for as many slabs: enough for now */
+
+struct isw_copier {
+	struct isw_device *dev;
+	struct delayed_work work;
+	struct completion done;
+	struct page *pages[COPY_PAGES];
+	u64 words[COPY_PAGES];		/* as they were when the extent was read */
+	unsigned int max;		/* pages in one work request */
+	u32 mend_from;			/* slab to look first at, whose turn it is */
+	unsigned int refusals;		/* no donor had memory, in this go */
+	bool on_disk;			/* the extent is staged for the disk */
+	bool stopping;
+	struct isw_io io;
+};
+
+struct isw_io *isw_copier_io(struct isw_device *dev)
+{
+	return &dev->copier->io;
+}
+
+/* ---- legs --------------------------------------------------------------- */
+
+static struct isw_legs legs_view(const struct isw_mapping *m)
+{
+	struct isw_legs l = { .used = m->used, .retiring = m->retiring };
+	unsigned int i;
+
+	for (i = 0; i < ISW_MAX_LEGS; i++) {
+		if (!(m->used & BIT(i)))
+			continue;
+		if (isw_donor_live(m->leg[i].donor))
+			l.live |= BIT(i);
+		if (isw_donor_draining(m->leg[i].donor))
+			l.unwanted |= BIT(i);
+	}
+	return l;
+}
+
+/* One more leg for @next, if a donor has memory for it. */
+static void leg_add(struct isw_device *dev, struct isw_slab *slab,
+		    struct isw_mapping *next)
+{
+	struct isw_legs l = legs_view(next);
+	int leg = isw_legs_add(&l, isw_legs_wanted(dev));
+
+	if (leg < 0)
+		return;
+	if (!isw_grant_obtain(dev, next, &next->leg[leg])) {
+		dev->copier->refusals++;
+		return;
+	}
+	next->leg[leg].donor->nr_slabs++;
+	next->used |= BIT(leg);
+	trace_isw_slab_bind(slab, leg, &next->leg[leg]);
+}
+
+/* Publish the legs that @slab should have now; false: it has them. */
+static bool slab_relegs(struct isw_device *dev, struct isw_slab *slab)
+{
+	struct isw_mapping *m = isw_slab_mapping(dev, slab), next;
+	struct isw_legs l;
+
+	if (m->frozen)
+		return false;
+	next = *m;
+	leg_add(dev, slab, &next);
+	l = legs_view(&next);
+	next.retiring = isw_legs_retire(&l, isw_legs_wanted(dev));
+	if (next.used == m->used && next.retiring == m->retiring)
+		return false;
+	isw_slab_publish(dev, slab, &next);
+	isw_slab_note_degraded(slab);	/* a new leg has nothing yet */
+	return true;
+}
+
+/*
+ * Slabs with one leg come before those with more: those lose their pages with
+ * the next donor. Returns false if there may be more to do.
+ */
+static bool legs_mend(struct isw_device *dev)
+{
+	struct isw_copier *c = dev->copier;
+	unsigned int changed = 0, pass;
+	u32 i, at = c->mend_from;
+
+	mutex_lock(&dev->lock);
+	c->refusals = 0;
+	for (pass = 0; pass < 2; pass++) {
+		for (i = 0; i < dev->nr_slabs && changed < LEGS_AT_ONCE &&
+		     c->refusals < REFUSALS_MAX; i++) {
+			struct isw_slab *slab = &dev->slabs[at];
+			struct isw_mapping *m = isw_slab_mapping(dev, slab);
+
+			if (m && (isw_legs_count(m->used) > 1) == pass)
+				changed += slab_relegs(dev, slab);
+			at = (at + 1) % dev->nr_slabs;
+		}
+	}
+	c->mend_from = at;
+	if (changed)
+		isw_slabs_drain(dev);
+	mutex_unlock(&dev->lock);
+	return changed < LEGS_AT_ONCE;
+}
+
+/*
+ * May the legs of @m that retire go? They are not written, so a page that was
+ * found on the others as well stays there, or is written anew, to those.
+ */
+static bool legs_droppable(struct isw_device *dev, struct isw_slab *slab,
+			   const struct isw_mapping *m)
+{
+	struct isw_legs l;
+
+	if (!m || m->frozen || !m->retiring)
+		return false;
+	l = legs_view(m);
+	return isw_legs_retire(&l, isw_legs_wanted(dev)) == m->retiring &&
+	       !isw_slab_held_by(dev, slab, m->retiring, isw_legs_fill(&l));
+}
+
+static void legs_drop(struct isw_device *dev, struct isw_slab *slab)
+{
+	struct isw_mapping *m, was, next;
+	unsigned int i;
+
+	mutex_lock(&dev->lock);
+	m = isw_slab_mapping(dev, slab);
+	if (!legs_droppable(dev, slab, m))
+		goto out;
+	was = *m;
+	next = was;
+	for (i = 0; i < ISW_MAX_LEGS; i++)
+		if (was.retiring & BIT(i))
+			next.leg[i] = (struct isw_grant) {};
+	isw_slab_publish(dev, slab, &next);
+	isw_slabs_drain(dev);
+	isw_slab_clear_copies(dev, slab, isw_word_of_legs(was.retiring));
+	for (i = 0; i < ISW_MAX_LEGS; i++) {
+		if (!(was.retiring & BIT(i)))
+			continue;
+		trace_isw_slab_unmap(slab, i, &was.leg[i]);
+		was.leg[i].donor->nr_slabs--;
+		isw_grant_spare(dev, &was.leg[i]);
+	}
+	isw_slab_kick(dev, slab);
+out:
+	mutex_unlock(&dev->lock);
+}
+
+/* ---- one extent --------------------------------------------------------- */
+
+static void copier_end(struct isw_io *io)
+{
+	struct isw_copier *c = container_of(io, struct isw_copier, io);
+
+	complete(&c->done);
+}
+
+/* Its pages, into the copier's own. False: not to be had now. */
+static bool extent_read(struct isw_copier *c, u64 page, u32 count)
+{
+	struct isw_batch batch = {};
+	struct isw_io *io = &c->io;
+	u32 i;
+
+	isw_io_reset(io, page, count);
+	sg_init_table(io->sg, count);
+	for (i = 0; i < count; i++)
+		sg_set_page(&io->sg[i], c->pages[i], ISW_PAGE_SIZE, 0);
+	io->nents = count;
+
+	reinit_completion(&c->done);
+	rcu_read_lock();
+	isw_io_drive(io, &batch);
+	isw_batch_post(&batch);
+	rcu_read_unlock();
+	wait_for_completion(&c->done);
+	return io->status == BLK_STS_OK;
+}
+
+static bool page_claim(atomic64_t *word, u64 was)
+{
+	s64 old = was;
+
+	return atomic64_try_cmpxchg(word, &old, isw_word_copy_begin(was));
+}
+
+/* Give BUSY of the first @count pages up; @copies were added to each. */
+static void extent_unclaim(struct isw_copier *c, u32 count, u64 copies)
+{
+	atomic64_t *word = c->dev->words + c->io.page;
+	bool parked = false;
+	u32 i;
+
+	for (i = 0; i < count; i++, word++) {
+		s64 old = atomic64_read(word);
+		u64 next;
+
+		do {
+			next = isw_word_copy_end(old, isw_word_seq(c->words[i]),
+						 copies);
+		} while (!atomic64_try_cmpxchg(word, &old, next));
+		parked |= old & ISW_WORD_PARKED;
+	}
+	if (parked)
+		isw_slab_kick(c->dev, c->io.slab);
+}
+
+/* BUSY on all pages, whose words have not moved since they were read; or none. */
+static bool extent_claim(struct isw_copier *c)
+{
+	atomic64_t *words = c->dev->words + c->io.page;
+	u32 i;
+
+	for (i = 0; i < c->io.count; i++) {
+		if (!page_claim(&words[i], c->words[i])) {
+			extent_unclaim(c, i, 0);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* The work requests of the extent are through. Softirq or process context. */
+void isw_copier_posted(struct isw_io *io)
+{
+	struct isw_copier *c = container_of(io, struct isw_copier, io);
+
+	extent_unclaim(c, io->count,
+		       isw_word_of_legs(atomic_read(&io->acked)));
+	isw_io_unname(io);	/* only now: the words say what the legs hold */
+	complete(&c->done);
+}
+
+/*
+ * Start to write what was read to those of @legs that are there, and to the
+ * disk if it is staged. Inside an RCU section. False: nothing was started.
+ */
+static bool extent_post(struct isw_copier *c, unsigned int legs,
+			struct isw_batch *batch)
+{
+	struct isw_io *io = &c->io;
+	struct isw_mapping *m = rcu_dereference(io->slab->mapping);
+	struct isw_legs l = {};
+	unsigned int i;
+
+	if (m && !m->frozen)
+		l = legs_view(m);
+	legs &= isw_legs_fill(&l);
+	if (!legs && !c->on_disk)
+		return false;
+	if (legs && !isw_rdma_map(io, m, legs))
+		return false;
+	if (!extent_claim(c)) {
+		for (i = 0; i < ISW_MAX_LEGS; i++)
+			if (legs & BIT(i))
+				isw_rdma_unmap(&io->leg[i]);
+		return false;
+	}
+	if (c->on_disk)
+		isw_staging_publish(io);
+	if (legs)
+		isw_io_name(io, m);
+	atomic_set(&io->acked, 0);
+	atomic_set(&io->pending, 1);
+	for (i = 0; i < ISW_MAX_LEGS; i++) {
+		if (!(legs & BIT(i)))
+			continue;
+		atomic_inc(&io->pending);
+		isw_rdma_add(io, &m->leg[i], i, 0, io->count, batch);
+	}
+	isw_io_put(io);
+	return true;
+}
+
+/* Bring pages [@page, @page + @count) the copies @needs. False: not all of it. */
+static bool extent_copy(struct isw_copier *c, u64 page, u32 count, u64 needs)
+{
+	struct isw_batch batch = {};
+	struct isw_io *io = &c->io;
+	unsigned int legs = isw_word_legs(needs);
+	bool started;
+
+	if (!extent_read(c, page, count))
+		return false;
+	io->write = true;
+	io->copying = true;
+	c->on_disk = needs & ISW_WORD_BACKUP && isw_staging_try(io);
+	if (c->on_disk)
+		isw_pages_copy_to_staged(io);
+
+	reinit_completion(&c->done);
+	rcu_read_lock();
+	started = extent_post(c, legs, &batch);
+	isw_batch_post(&batch);
+	rcu_read_unlock();
+	if (!started) {
+		if (c->on_disk)
+			isw_staging_release(io);
+		return false;
+	}
+	wait_for_completion(&c->done);
+	if (c->on_disk)
+		isw_staging_settle(io, true);
+	isw_stat_add(c->dev->stats, pages_copied, count);
+	return atomic_read(&io->acked) == legs &&
+	       c->on_disk == !!(needs & ISW_WORD_BACKUP);
+}
+
+/* ---- a slab ------------------------------------------------------------- */
+
+/* What the pages of @slab should have now: legs, a bit each, and the disk. */
+static unsigned int slab_fill(struct isw_slab *slab)
+{
+	struct isw_mapping *m;
+	struct isw_legs l = {};
+
+	rcu_read_lock();
+	m = rcu_dereference(slab->mapping);
+	if (m && !m->frozen)
+		l = legs_view(m);
+	rcu_read_unlock();
+	return isw_legs_fill(&l);
+}
+
+static bool slab_retires(struct isw_slab *slab)
+{
+	struct isw_mapping *m;
+	bool retires;
+
+	rcu_read_lock();
+	m = rcu_dereference(slab->mapping);
+	retires = m && m->retiring;
+	rcu_read_unlock();
+	return retires;
+}
+
+/* How many pages from @word on lack what the first one does, with their words. */
+static u32 extent_find(struct isw_copier *c, atomic64_t *word, u64 left,
+		       unsigned int legs, bool disk, u64 *needs)
+{
+	u32 max = min_t(u64, left, c->max), n;
+
+	for (n = 0; n < max; n++) {
+		c->words[n] = atomic64_read(&word[n]);
+		if (c->words[n] & ISW_WORD_BUSY)
+			break;
+		if (!n)
+			*needs = isw_word_needs(c->words[0], legs, disk);
+		if (!*needs || isw_word_needs(c->words[n], legs, disk) != *needs)
+			break;
+	}
+	return n;
+}
+
+/*
+ * Has @slab no leg, and pages that the disk has? Then it gets one as if it were
+ * written to, unless it is cold. Without a backup there is nothing left to be
+ * copied.
+ */
+static bool slab_legless(struct isw_device *dev, struct isw_slab *slab)
+{
+	u64 pages = isw_slab_pages(dev->slab_shift), i;
+	atomic64_t *words = isw_slab_words(dev, slab);
+
+	if (!dev->backup || rcu_access_pointer(slab->mapping))
+		return false;
+	for (i = 0; i < pages; i++)
+		if (atomic64_read(&words[i]) & ISW_WORD_WRITTEN)
+			break;
+	if (i < pages && (!READ_ONCE(dev->cfg.slab_cold_timeout) ||
+			  READ_ONCE(slab->touched)))
+		isw_slab_want(dev, slab);
+	return i < pages;
+}
+
+/*
+ * Copy what pages of @slab lack. The hint is cleared first, and set again by
+ * whoever makes a page lack a copy, or here if something is left.
+ */
+static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
+{
+	struct isw_device *dev = c->dev;
+	u64 pages = isw_slab_pages(dev->slab_shift), i, needs;
+	atomic64_t *words = isw_slab_words(dev, slab);
+	unsigned int legs;
+	bool left = false;
+	u32 n;
+
+	WRITE_ONCE(slab->degraded, false);
+	smp_mb();	/* pairs with isw_slab_note_degraded() */
+	left = slab_legless(dev, slab);
+	legs = slab_fill(slab);
+	for (i = 0; i < pages && !READ_ONCE(c->stopping); i += n) {
+		bool disk = dev->backup && isw_backup_takes(dev->backup);
+
+		needs = 0;
+		n = extent_find(c, words + i, pages - i, legs, disk, &needs);
+		if (n)
+			left |= !extent_copy(c, (words - dev->words) + i, n, needs);
+		else if (atomic64_read(&words[i]) & ISW_WORD_BUSY)
+			left |= isw_word_needs(atomic64_read(&words[i]), legs, disk) != 0;
+		n = max(n, 1U);
+		if (!(i % 1024))
+			cond_resched();
+	}
+	if (left || READ_ONCE(c->stopping))
+		isw_slab_note_degraded(slab);
+	if (slab_retires(slab))
+		legs_drop(dev, slab);
+}
+
+static void copy_work(struct work_struct *work)
+{
+	struct isw_copier *c = container_of(to_delayed_work(work),
+					    struct isw_copier, work);
+	struct isw_device *dev = c->dev;
+	bool again = false;
+	u32 i;
+
+	while (!READ_ONCE(c->stopping) && !legs_mend(dev))
+		;
+	for (i = 0; i < dev->nr_slabs && !READ_ONCE(c->stopping); i++) {
+		struct isw_slab *slab = &dev->slabs[i];
+
+		if (!READ_ONCE(slab->degraded) && !slab_retires(slab))
+			continue;
+		slab_copy(c, slab);
+		again |= READ_ONCE(slab->degraded) &&
+			 rcu_access_pointer(slab->mapping);
+	}
+	if (again && !READ_ONCE(c->stopping))
+		queue_delayed_work(isw_copy_wq, &c->work, COPY_RETRY);
+}
+
+/* ---- from power-on to power-off ----------------------------------------- */
+
+void isw_copier_kick(struct isw_device *dev)
+{
+	if (!READ_ONCE(dev->copier->stopping))
+		queue_delayed_work(isw_copy_wq, &dev->copier->work, 0);
+}
+
+int isw_copier_alloc(struct isw_device *dev)
+{
+	struct isw_copier *c = kzalloc(sizeof(*c), GFP_KERNEL);
+	unsigned int i;
+
+	if (!c)
+		return -ENOMEM;
+	dev->copier = c;
+	c->dev = dev;
+	c->stopping = true;
+	INIT_DELAYED_WORK(&c->work, copy_work);
+	init_completion(&c->done);
+	isw_io_init(&c->io, dev, 0);
+	c->io.end = copier_end;
+	for (i = 0; i < COPY_PAGES; i++) {
+		c->pages[i] = alloc_page(GFP_KERNEL);
+		if (!c->pages[i])
+			return -ENOMEM;		/* isw_copier_free() follows */
+	}
+	return 0;
+}
+
+void isw_copier_free(struct isw_device *dev)
+{
+	struct isw_copier *c = dev->copier;
+	unsigned int i;
+
+	if (!c)
+		return;
+	/* a kick that did not see that it stops */
+	cancel_delayed_work_sync(&c->work);
+	for (i = 0; i < COPY_PAGES; i++)
+		if (c->pages[i])
+			__free_page(c->pages[i]);
+	kfree(c);
+	dev->copier = NULL;
+}
+
+/* The disk is there, and with it the number of segments. */
+void isw_copier_start(struct isw_device *dev)
+{
+	dev->copier->max = min_t(unsigned int, COPY_PAGES, dev->max_sge);
+	WRITE_ONCE(dev->copier->stopping, false);
+	isw_copier_kick(dev);
+}
+
+void isw_copier_stop(struct isw_device *dev)
+{
+	WRITE_ONCE(dev->copier->stopping, true);
+	cancel_delayed_work_sync(&dev->copier->work);
+}

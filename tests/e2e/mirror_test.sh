@@ -1,0 +1,371 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout=600
+#
+# Redundancy mirror: two donors have each page, and what is lost, missed or bad
+# is made good in the background; with a backup disk and without.
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/lib/functions.sh
+. "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
+
+config=/sys/kernel/config/infiniswap/infiniswap0/donors
+seed=${ISW_SEED:-$RANDOM}
+result=$(mktemp)
+cleanup_add rm -f "$result"
+
+field()
+{
+	sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" "$result"
+}
+
+daemon_kill()
+{
+	# shellcheck disable=SC2016 # for the guest's shell
+	lab_run "$1" 'kill -9 $(pidof infiniswapd)'
+}
+
+# daemon_up DONOR - and the client knows
+daemon_up()
+{
+	lab_run "$1" daemon-up --slab_size=1M
+	! lab_run client test -e "/sys/block/infiniswap0/infiniswap/donors/$1" ||
+		wait_for 40 lab_counter_is client "donors/$1/state" live
+}
+
+# device_on [OPTION…] - 64 MiB in slabs of 1 MiB, two copies of each
+device_on()
+{
+	lab_device_on 64M 1M --redundancy mirror --donor-loss-timeout 2 "$@"
+	for donor in donor1 donor2 donor3; do
+		wait_for 20 lab_counter_is client "donors/$donor/state" live
+	done
+}
+
+device_off()
+{
+	lab_run client infiniswapctl remove infiniswap0
+}
+
+# pattern_write FROM COUNT WORD, pattern_is FROM COUNT WORD - in MiB
+pattern_write()
+{
+	lab exec client --timeout 60 -- sh -c "yes $3 | dd of=/dev/infiniswap0 bs=64k \
+		seek=$(($1 * 16)) count=$(($2 * 16)) iflag=fullblock oflag=direct 2>&1"
+}
+
+pattern_is()
+{
+	lab exec client --timeout 60 -- sh -c "yes $3 | head -c $2M >/run/wanted
+		dd if=/dev/infiniswap0 bs=64k skip=$(($1 * 16)) count=$(($2 * 16)) iflag=direct \
+			2>/run/why >/run/got && cmp /run/wanted /run/got && rm -f /run/got /run/wanted ||
+			{ cat /run/why; false; }"
+}
+
+# legs - how many slabs each donor has, in order, and all together
+legs()
+{
+	local donor n sum=0 line=''
+
+	for donor in donor1 donor2 donor3; do
+		n=$(lab_counter client "donors/$donor/slabs")
+		line+="$n "
+		: $((sum += n))
+	done
+	echo "$line$sum"
+}
+
+legs_are()
+{
+	[[ "$(legs)" == *" $1" ]]
+}
+
+whole()
+{
+	lab_counter_is client degraded_pages 0 && lab_counter_is client state up
+}
+
+lab_up --donors 3 --client-mem 256M --donor-mem 512M --disk 512M --daemon-args=--slab_size=1M
+
+test_each_slab_is_on_two_donors_and_reads_spread_over_them()
+{
+	local donor
+
+	device_on
+	pattern_write 0 12 TWICE..
+	legs_are 24
+	lab_run client sed 1d /sys/kernel/debug/infiniswap/infiniswap0/slabs | sed 's/:[^ ]*//g' |
+		awk '$3 == $4 || $3 == "-" || $4 == "-" || $5 != "-" { print "wrong: " $0; bad = 1 }
+			END { exit bad }'
+	whole
+	pattern_is 0 12 TWICE..
+	for donor in donor1 donor2 donor3; do
+		[ "$(lab_counter client "donors/$donor/pages_out")" -gt 0 ]
+		[ "$(lab_counter client "donors/$donor/pages_in")" -gt 0 ]
+	done
+	[ "$(lab_counter client pages_out_remote)" = 3072 ]
+	[ "$(lab_counter client pages_in_remote)" = 3072 ]
+}
+
+test_donor_dies_its_pages_are_read_from_the_others_and_get_a_second_copy()
+{
+	daemon_kill donor1
+	wait_for 20 lab_counter_is client donors/donor1/slabs 0
+	pattern_is 0 12 TWICE..
+	wait_for 60 whole
+	legs_are 24
+	[ "$(lab_counter client pages_copied)" -gt 1000 ]
+}
+
+test_next_donor_dies_after_that_and_still_no_page_is_lost()
+{
+	daemon_kill donor2
+	wait_for 20 lab_counter_is client donors/donor2/slabs 0
+	pattern_is 0 12 TWICE..
+	[ "$(lab_counter client state)" = degraded ]
+	[ "$(lab_counter client degraded_pages)" = 3072 ]
+	pattern_write 0 2 ONLYONE
+	pattern_is 0 2 ONLYONE
+	[ "$(lab_counter client lost_pages)" = 0 ]
+}
+
+test_donors_that_come_back_get_the_second_copies()
+{
+	daemon_up donor1
+	wait_for 60 whole
+	legs_are 24
+	pattern_is 0 2 ONLYONE
+	pattern_is 2 10 TWICE..
+	daemon_up donor2
+}
+
+test_what_a_leg_missed_during_a_broken_session_is_copied_to_it()
+{
+	local copied
+
+	copied=$(lab_counter client pages_copied)
+	lab_run client "echo 20 >${config%/donors}/donor_loss_timeout"
+	lab cut donor1
+	# its requests are held until the session counts as broken, then go on
+	pattern_write 0 12 MISSED.
+	wait_for 20 lab_counter_is client donors/donor1/state reconnecting
+	pattern_write 2 4 MISSED2
+	lab heal donor1
+	wait_for 20 lab_counter_is client donors/donor1/state live
+	wait_for 60 whole
+	[ "$(lab_counter client pages_copied)" -gt "$copied" ]
+	pattern_is 0 2 MISSED.
+	pattern_is 2 4 MISSED2
+	pattern_is 6 6 MISSED.
+	# and each copy is good for itself
+	lab_run client "echo 2 >${config%/donors}/donor_loss_timeout"
+	daemon_kill donor3
+	wait_for 20 lab_counter_is client donors/donor3/slabs 0
+	pattern_is 0 2 MISSED.
+	pattern_is 2 4 MISSED2
+	pattern_is 6 6 MISSED.
+	wait_for 60 whole
+	daemon_up donor3
+	[ "$(lab_counter client read_errors)" = 0 ]
+	[ "$(lab_counter client write_errors)" = 0 ]
+	device_off
+}
+
+test_bad_copy_is_caught_read_from_the_other_and_written_anew()
+{
+	local n errors
+
+	device_on
+	pattern_write 0 8 ISWFLIP
+	whole
+	# shellcheck disable=SC2016 # for the guest's shell
+	n=$(lab_run donor1 'memflip $(pidof infiniswapd) "ISWFLIP
+"')
+	echo "$n pages flipped"
+	[ "$n" -gt 0 ]
+	# until each has been read from there once
+	for _ in 1 2 3 4 5 6 7 8; do
+		pattern_is 0 8 ISWFLIP
+	done
+	errors=$(lab_counter client crc_errors)
+	[ "$errors" -gt 0 ]
+	[ "$(lab_counter client donors/donor1/crc_errors)" = "$errors" ]
+	[ "$(lab_counter client read_errors)" = 0 ]
+	wait_for 60 whole
+	[ "$(lab_counter client lost_pages)" = 0 ]
+	# those that were read wrong are right now: only the others come wrong yet
+	daemon_kill donor2
+	daemon_kill donor3
+	wait_for 20 lab_counter_is client donors/donor2/slabs 0
+	wait_for 20 lab_counter_is client donors/donor3/slabs 0
+	echo "$errors of $n were found and mended"
+	lab_run client 'dd if=/dev/infiniswap0 of=/dev/null bs=4k count=2048 iflag=direct conv=noerror 2>/dev/null'
+	[ "$(lab_counter client donors/donor1/crc_errors)" -le "$n" ]
+	device_off
+	daemon_up donor2
+	daemon_up donor3
+}
+
+test_both_legs_lost_gives_errors_for_those_pages_and_nothing_else()
+{
+	local lost bad
+
+	device_on
+	pattern_write 0 24 BOTHGO.
+	lost=$(lab_run client "sed 1d /sys/kernel/debug/infiniswap/infiniswap0/slabs |
+		grep donor1 | grep -c donor2 || true")
+	echo "$lost of 24 slabs are on donor1 and donor2"
+	# both are given up at the same moment: nothing is copied in between
+	lab_run client "echo 600 >${config%/donors}/donor_loss_timeout"
+	daemon_kill donor1
+	daemon_kill donor2
+	wait_for 20 lab_counter_is client donors/donor1/state reconnecting
+	wait_for 20 lab_counter_is client donors/donor2/state reconnecting
+	lab_run client "echo 0 >${config%/donors}/donor_loss_timeout"
+	wait_for 20 lab_counter_is client donors/donor1/slabs 0
+	wait_for 20 lab_counter_is client donors/donor2/slabs 0
+	bad=$(lab exec client --timeout 60 -- sh -c 'yes BOTHGO. | head -c 4096 >/run/page
+		bad=0; n=0
+		while [ $n -lt 24 ]; do
+			if dd if=/dev/infiniswap0 of=/run/got bs=4k skip=$((n * 256)) count=1 iflag=direct 2>/dev/null
+			then cmp /run/page /run/got || echo "wrong"
+			else bad=$((bad + 1))
+			fi
+			n=$((n + 1))
+		done
+		echo $bad')
+	echo "$bad slabs give errors"
+	[ "$bad" = "$lost" ]
+	[ "$(lab_counter client lost_pages)" = $((lost * 256)) ]
+	pattern_write 0 24 NEWONES
+	pattern_is 0 24 NEWONES
+	[ "$(lab_counter client lost_pages)" = 0 ]
+	device_off
+	daemon_up donor1
+	daemon_up donor2
+}
+
+test_slabs_of_a_draining_donor_move_to_the_others()
+{
+	device_on
+	pattern_write 0 12 DRAINME
+	[ "$(lab_counter client donors/donor3/slabs)" -gt 0 ]
+	lab_run client "echo 1 >$config/donor3/drain"
+	# writes go on meanwhile
+	pattern_write 0 6 DRAINED
+	wait_for 60 lab_counter_is client donors/donor3/state drained
+	legs_are 24
+	wait_for 60 whole
+	pattern_is 0 6 DRAINED
+	pattern_is 6 6 DRAINME
+	lab_run client "echo 0 >$config/donor3/drain"
+	wait_for 20 lab_counter_is client donors/donor3/state live
+	device_off
+}
+
+test_no_slab_has_both_legs_in_one_domain()
+{
+	device_on --domain donor1=rack1 --domain donor2=rack1 --domain donor3=rack2
+	pattern_write 0 12 DOMAINS
+	[ "$(lab_counter client donors/donor3/slabs)" = 12 ]
+	[ "$(lab_counter client donors/donor1/slabs)" -gt 0 ]
+	legs_are 24
+	# without donor3 there is no second leg
+	daemon_kill donor3
+	wait_for 20 lab_counter_is client donors/donor3/slabs 0
+	pattern_is 0 12 DOMAINS
+	legs_are 12
+	[ "$(lab_counter client state)" = degraded ]
+	daemon_up donor3
+	wait_for 60 whole
+	device_off
+}
+
+test_with_a_backup_legs_are_rebuilt_from_the_disk_when_all_donors_died()
+{
+	local before
+
+	device_on --backup /dev/disk/by-id/virtio-lab-disk
+	pattern_write 0 12 ONDISK.
+	wait_for 20 lab_counter_is client staged_pages 0
+	whole
+	for donor in donor1 donor2 donor3; do
+		daemon_kill "$donor"
+	done
+	for donor in donor1 donor2 donor3; do
+		wait_for 20 lab_counter_is client "donors/$donor/slabs" 0
+	done
+	pattern_is 0 12 ONDISK.
+	for donor in donor1 donor2 donor3; do
+		daemon_up "$donor"
+	done
+	wait_for 60 whole
+	legs_are 24
+	before=$(lab_counter client pages_in_backup)
+	pattern_is 0 12 ONDISK.
+	[ "$(lab_counter client pages_in_backup)" = "$before" ]
+	[ "$(lab_counter client read_errors)" = 0 ]
+	device_off
+}
+
+test_disk_that_failed_gets_what_it_missed_without_a_write()
+{
+	lab put client "$here/guest/backup-disk" /tmp
+	lab_run client sh /tmp/backup-disk make
+	device_on --backup /dev/mapper/backup
+	pattern_write 0 8 DISKGOOD
+	wait_for 20 lab_counter_is client staged_pages 0
+	lab_run client sh /tmp/backup-disk error
+	pattern_write 0 8 DISKBAD.
+	wait_for 20 lab_counter_is client backup failed
+	wait_for 20 lab_counter_is client staged_pages 0
+	[ "$(lab_counter client degraded_pages)" = 2048 ]
+	lab_run client sh /tmp/backup-disk linear
+	wait_for 30 lab_counter_is client backup up
+	wait_for 60 whole
+	for donor in donor1 donor2 donor3; do
+		daemon_kill "$donor"
+	done
+	for donor in donor1 donor2 donor3; do
+		wait_for 20 lab_counter_is client "donors/$donor/slabs" 0
+	done
+	pattern_is 0 8 DISKBAD.
+	device_off
+	lab_run client sh /tmp/backup-disk drop
+	for donor in donor1 donor2 donor3; do
+		daemon_up "$donor"
+	done
+}
+
+test_donor_dies_under_load_and_no_page_is_wrong()
+{
+	echo "seed $seed"
+	lab swap on --size 448M --slab-size 1M --redundancy mirror donor_loss_timeout=2
+	lab exec client --timeout 300 -- pageverify -p 1 -m 240 -R 20 -w 30 -t 25 \
+		-s "$seed" >"$result" 2>&1 &
+	load=$!
+	wait_for 60 lab_counter_above client pages_in_remote 1000
+	daemon_kill donor1
+	wait "$load" || fail "pageverify: $(cat "$result")"
+	cat "$result"
+	[ "$(field bad)" = 0 ]
+	[ "$(field sigbus)" = 0 ]
+	[ "$(lab_counter client read_errors)" = 0 ]
+	[ "$(lab_counter client lost_pages)" = 0 ]
+	wait_for 60 lab_counter_is client degraded_pages 0
+	lab swap off
+}
+
+test_module_goes()
+{
+	lab_run client rmmod infiniswap
+}
+
+test_kernel_logs_are_clean()
+{
+	lab_logs_clean
+}
+
+ktap_main
