@@ -43,6 +43,8 @@ struct isw_copier {
 	struct page *pages[COPY_PAGES];
 	u64 words[COPY_PAGES];		/* as they were when the extent was read */
 	unsigned int max;		/* pages in one work request */
+	struct isw_slab *changed[LEGS_AT_ONCE];
+	unsigned int nr_changed;	/* slabs with other legs since the last drain */
 	u32 mend_from;			/* slab to look first at, whose turn it is */
 	unsigned int refusals;		/* no donor had memory, in this go */
 	bool on_disk;			/* the extent is staged for the disk */
@@ -91,23 +93,35 @@ static void leg_add(struct isw_device *dev, struct isw_slab *slab,
 	trace_isw_slab_bind(slab, leg, &next->leg[leg]);
 }
 
-/* Publish the legs that @slab should have now; false: it has them. */
-static bool slab_relegs(struct isw_device *dev, struct isw_slab *slab)
+/* Once between two drains: only two mappings of a slab can be told apart. */
+static bool is_changed(const struct isw_copier *c, const struct isw_slab *slab)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->nr_changed; i++)
+		if (c->changed[i] == slab)
+			return true;
+	return false;
+}
+
+/* Publish the legs that @slab should have now, if it has others. */
+static void slab_relegs(struct isw_device *dev, struct isw_slab *slab)
 {
 	struct isw_mapping *m = isw_slab_mapping(dev, slab), next;
+	struct isw_copier *c = dev->copier;
 	struct isw_legs l;
 
-	if (m->frozen)
-		return false;
+	if (m->frozen || is_changed(c, slab))
+		return;
 	next = *m;
 	leg_add(dev, slab, &next);
 	l = legs_view(&next);
 	next.retiring = isw_legs_retire(&l, isw_legs_wanted(dev));
 	if (next.used == m->used && next.retiring == m->retiring)
-		return false;
+		return;
 	isw_slab_publish(dev, slab, &next);
 	isw_slab_note_degraded(slab);	/* a new leg has nothing yet */
-	return true;
+	c->changed[c->nr_changed++] = slab;
 }
 
 /*
@@ -117,27 +131,30 @@ static bool slab_relegs(struct isw_device *dev, struct isw_slab *slab)
 static bool legs_mend(struct isw_device *dev)
 {
 	struct isw_copier *c = dev->copier;
-	unsigned int changed = 0, pass;
 	u32 i, at = c->mend_from;
+	unsigned int pass;
 
 	mutex_lock(&dev->lock);
 	c->refusals = 0;
+	c->nr_changed = 0;
 	for (pass = 0; pass < 2; pass++) {
-		for (i = 0; i < dev->nr_slabs && changed < LEGS_AT_ONCE &&
+		for (i = 0; i < dev->nr_slabs && c->nr_changed < LEGS_AT_ONCE &&
 		     c->refusals < REFUSALS_MAX; i++) {
 			struct isw_slab *slab = &dev->slabs[at];
 			struct isw_mapping *m = isw_slab_mapping(dev, slab);
 
 			if (m && (isw_legs_count(m->used) > 1) == pass)
-				changed += slab_relegs(dev, slab);
+				slab_relegs(dev, slab);
 			at = (at + 1) % dev->nr_slabs;
 		}
 	}
 	c->mend_from = at;
-	if (changed)
+	if (c->nr_changed)
 		isw_slabs_drain(dev);
+	for (i = 0; i < c->nr_changed; i++)
+		isw_slab_kick(dev, c->changed[i]);
 	mutex_unlock(&dev->lock);
-	return changed < LEGS_AT_ONCE;
+	return c->nr_changed < LEGS_AT_ONCE;
 }
 
 /*
@@ -347,18 +364,21 @@ static bool extent_copy(struct isw_copier *c, u64 page, u32 count, u64 needs)
 
 /* ---- a slab ------------------------------------------------------------- */
 
-/* What the pages of @slab should have now: legs, a bit each, and the disk. */
-static unsigned int slab_fill(struct isw_slab *slab)
+/* The legs that pages of @slab should be on. False: not to be said now. */
+static bool slab_fill(struct isw_slab *slab, unsigned int *legs)
 {
 	struct isw_mapping *m;
 	struct isw_legs l = {};
+	bool frozen;
 
 	rcu_read_lock();
 	m = rcu_dereference(slab->mapping);
-	if (m && !m->frozen)
+	frozen = m && m->frozen;
+	if (m && !frozen)
 		l = legs_view(m);
 	rcu_read_unlock();
-	return isw_legs_fill(&l);
+	*legs = isw_legs_fill(&l);
+	return !frozen;
 }
 
 static bool slab_retires(struct isw_slab *slab)
@@ -428,7 +448,7 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 	WRITE_ONCE(slab->degraded, false);
 	smp_mb();	/* pairs with isw_slab_note_degraded() */
 	left = slab_legless(dev, slab);
-	legs = slab_fill(slab);
+	left |= !slab_fill(slab, &legs);
 	for (i = 0; i < pages && !READ_ONCE(c->stopping); i += n) {
 		bool disk = dev->backup && isw_backup_takes(dev->backup);
 
@@ -436,8 +456,9 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 		n = extent_find(c, words + i, pages - i, legs, disk, &needs);
 		if (n)
 			left |= !extent_copy(c, (words - dev->words) + i, n, needs);
-		else if (atomic64_read(&words[i]) & ISW_WORD_BUSY)
-			left |= isw_word_needs(atomic64_read(&words[i]), legs, disk) != 0;
+		/* BUSY, or the disk is not to be tried now */
+		left |= isw_word_needs(atomic64_read(&words[i]), legs,
+				       !!dev->backup) != 0;
 		n = max(n, 1U);
 		if (!(i % 1024))
 			cond_resched();

@@ -198,7 +198,8 @@ static bool crc_is_right(struct isw_io *io, u32 page, u32 crc)
 {
 	u64 word = atomic64_read(&io_words(io)[page]);
 
-	if (word & ISW_WORD_WRITTEN && isw_word_crc(word) != crc)
+	/* one that was freed meanwhile: it is zeros now, not whatever came */
+	if (!(word & ISW_WORD_WRITTEN) || isw_word_crc(word) != crc)
 		return false;
 	io->cursor++;
 	return true;
@@ -621,7 +622,7 @@ static bool io_write_done(struct isw_io *io)
 		return false;
 	write_unclaim(io, io->count, isw_word_of_legs(legs));
 	/* after the words say so: the copier looks at them again */
-	if (unlikely(m && legs != (m->used & ~m->retiring)))
+	if (unlikely(!m || legs != (m->used & ~m->retiring)))
 		isw_slab_note_degraded(io->slab);
 	if (legs)
 		isw_stat_add(io->dev->stats, pages_out_remote, io->count);

@@ -27,15 +27,23 @@ static int slab_leg_on(struct isw_device *dev, struct isw_slab *slab,
 	return -1;
 }
 
-/* Requests of slabs on @donor may go on. */
+/*
+ * @donor is live: requests of slabs on it may go on, and the copier brings it
+ * what it missed.
+ */
 void isw_resume_kick(struct isw_donor *donor)
 {
 	struct isw_device *dev = donor->dev;
 	u32 i;
 
-	for (i = 0; i < dev->nr_slabs; i++)
-		if (slab_leg_on(dev, &dev->slabs[i], donor) >= 0)
-			isw_slab_kick(dev, &dev->slabs[i]);
+	for (i = 0; i < dev->nr_slabs; i++) {
+		struct isw_slab *slab = &dev->slabs[i];
+
+		if (slab_leg_on(dev, slab, donor) < 0)
+			continue;
+		isw_slab_note_degraded(slab);
+		isw_slab_kick(dev, slab);
+	}
 }
 
 /*
@@ -118,7 +126,6 @@ static bool slab_resume(struct isw_donor *donor, const struct isw_grant_info *g)
 		next.leg[leg].rkey = g->rkey;
 		slab->mark = true;
 		isw_slab_publish(dev, slab, &next);
-		isw_slab_note_degraded(slab);	/* what it missed meanwhile */
 		return true;
 	}
 	return false;

@@ -47,6 +47,26 @@ static inline int isw_legs_add(const struct isw_legs *l, unsigned int wanted)
 }
 
 /*
+ * No slot is free for the legs that are wanted, for too many unwanted ones take
+ * them: one has to go before the others have a replacement, the last of those
+ * without which enough are live.
+ */
+static inline unsigned int isw_legs_full(const struct isw_legs *l,
+					 unsigned int wanted)
+{
+	unsigned int unwanted = l->used & l->unwanted;
+	int slot;
+
+	if (l->used != ISW_LEGS_ALL)
+		return 0;
+	for (slot = ISW_MAX_LEGS - 1; slot >= 0; slot--)
+		if (unwanted & 1u << slot &&
+		    isw_legs_count(l->live & ~(1u << slot)) >= wanted)
+			return 1u << slot;
+	return 0;
+}
+
+/*
  * The legs that should retire: none while too few of those kept are live. Else
  * the unwanted ones, and live ones in excess, the last first.
  */
@@ -59,7 +79,7 @@ static inline unsigned int isw_legs_retire(const struct isw_legs *l,
 	int slot;
 
 	if (excess < wanted)
-		return 0;
+		return isw_legs_full(l, wanted);
 	excess -= wanted;
 	for (slot = ISW_MAX_LEGS - 1; slot >= 0 && excess; slot--) {
 		if (!(kept & 1u << slot))
