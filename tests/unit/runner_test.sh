@@ -297,6 +297,14 @@ END
 
 # ---- what check offers ------------------------------------------------------
 
+# A shell begins to count where SECONDS in its environment says.
+test_set_up_and_build_are_part_of_the_hour()
+{
+	! out=$(env SECONDS=3601 "$ISW_TOP/scripts/check" --no-build style) || fail "$out"
+	grep -q '^#   style: not run: time limit of -[0-9]* s for all suites passed$' <<<"$out" ||
+		fail "$out"
+}
+
 test_check_lists_and_chooses_suites()
 {
 	[ "$("$ISW_TOP/scripts/check" --list style)" = style ]
