@@ -526,6 +526,9 @@ int isw_staging_alloc(struct isw_staging *st, struct isw_device *dev, u64 bytes)
 	INIT_LIST_HEAD(&st->waiters);
 	st->nr_slots = bytes >> ISW_PAGE_SHIFT;
 	st->hash_mask = roundup_pow_of_two(st->nr_slots) - 1;
+	/* not reclaim of all that there is, just to find that out */
+	if (st->nr_slots > si_mem_available())
+		return -ENOMEM;
 	st->slots = kvcalloc(st->nr_slots, sizeof(*st->slots), gfp);
 	st->hash = kvcalloc(st->hash_mask + 1, sizeof(*st->hash), gfp);
 	if (!st->slots || !st->hash)
