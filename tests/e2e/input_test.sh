@@ -101,6 +101,7 @@ device_settings()
 	number ready_grants 1 16
 	number stall_ms 400 600000
 	number donor_loss_timeout 0 86400
+	number slab_idle_timeout 0 86400
 	values infiniswap0/power "not 0 or 1" "" garbage -1 2 10 yes 257
 	client "a value cannot forge a line of the log" EINVAL \
 		'infiniswap0: queues: 1\nforged: not a number' \
@@ -141,6 +142,7 @@ donor_settings()
 		"printf '%0100d\n' 1 >infiniswap0/donors/donor1/address"
 	values infiniswap0/donors/donor1/port "not a number from 1 to 65535" \
 		"" garbage -1 0 65536 74936 9400x 0x24b8 4294976696
+	values infiniswap0/donors/donor1/drain "not 0 or 1" "" garbage -1 2 257 yes
 }
 
 # ---- switching on -----------------------------------------------------------
@@ -185,6 +187,12 @@ switching_on()
 	power "no donor" EDESTADDRREQ "infiniswap9: power: 1: no donor has an address" "$good"
 	power "a donor without address" EDESTADDRREQ \
 		"infiniswap9: power: 1: no donor has an address" "$good" @d=
+	power "every donor is to be drained" EDESTADDRREQ \
+		"infiniswap9: power: 1: no donor has an address, or all are to be drained" \
+		"$good" "@d=$donor" donors/d/drain=1
+	power "more staging than this memory" ENOMEM \
+		"infiniswap9: power: 1: no memory for 17179869184 bytes of staging" \
+		"$disk=/dev/disk/by-id/virtio-lab-disk" staging=16G "@d=$donor"
 	power "more than memory could ever describe" ENOMEM \
 		"infiniswap9: power: 1: no memory for 1044480 slabs" \
 		size=255T slab_size=256M redundancy=none "@d=$donor"
@@ -275,7 +283,7 @@ in_use()
 		client "infiniswap0/$attr while powered" EBUSY \
 			"infiniswap0: $attr: 4: device is powered" "echo 4 >infiniswap0/$attr"
 	done
-	for attr in spares ready_grants stall_ms donor_loss_timeout; do
+	for attr in spares ready_grants stall_ms donor_loss_timeout slab_idle_timeout; do
 		client "infiniswap0/$attr: garbage while powered" EINVAL \
 			"infiniswap0: $attr: garbage: not a number" "echo garbage >infiniswap0/$attr"
 	done
@@ -291,6 +299,9 @@ in_use()
 	client "a powered device is removed" EBUSY infiniswap0 "rmdir infiniswap0"
 	client "a powered device is made" EEXIST infiniswap0 "mkdir infiniswap0"
 	client "the module in use is removed" 1 "infiniswap is in use" "rmmod infiniswap"
+	power "a backup that is an Infiniswap device" EINVAL \
+		"infiniswap9: backup: /dev/infiniswap0: is an Infiniswap device itself" \
+		size=16M slab_size=2M redundancy=backup backup=/dev/infiniswap0 "@d=$donor"
 	power "a donor that serves no further client" ENOTCONN \
 		"d: $donor:9405: no session: donor serves no further client" \
 		size=1G redundancy=none "@d=$donor:9405"
@@ -507,9 +518,26 @@ iwarp()
 	option "an address of an iWARP device" 1 \
 		"error: cannot listen on $donor port 9499: Protocol not supported (the RDMA device is iWARP)" \
 		"--bind=$donor --port=9499"
+	row "the client's RDMA device is removed" lab_run client rdma link delete siw0
+	power "no RDMA device" ENOTCONN "infiniswap9: d: $donor:9400: no session: " \
+		size=1G redundancy=none "@d=$donor"
 }
 
 # ---- the end ----------------------------------------------------------------
+
+# An attribute that is new, or was forgotten: is there a row that begins so?
+every_attribute_has_rows()
+{
+	local file
+
+	lab_run client 'cd /sys/kernel/config/infiniswap &&
+		find infiniswap0 -path "*/donors/*" ! -path "*/donor1/*" -o -type f -print' \
+		>"$scratch/attributes"
+	[ "$(wc -l <"$scratch/attributes")" -ge 18 ] || fail "$(<"$scratch/attributes")"
+	while read -r file; do
+		printf '%s\n' "${names[@]}" | grep -q "^$file: " || fail "$file: no row"
+	done <"$scratch/attributes"
+}
 
 # resources NODE - without contexts: a daemon opens a device for its first client
 resources()
@@ -550,6 +578,7 @@ switching_on
 in_use
 tool
 daemon
+row "every attribute has rows" every_attribute_has_rows
 row "nothing is left on either side" nothing_is_left
 iwarp
 row "the module unloads" module_unloads
