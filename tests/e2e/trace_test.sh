@@ -132,7 +132,7 @@ test_requests_park_for_a_reason_and_are_kicked()
 	values isw_io_park wait | sort | uniq -c | tee "$scratch/waits"
 	grep -q ' mapping$' "$scratch/waits" || fail "no write waited for its slab's mapping"
 	grep -q ' session$' "$scratch/waits" || fail "no request was held while the session was resumed"
-	kicked=$(values isw_slab_kick requests | paste -sd + | bc)
+	kicked=$(values isw_slab_kick requests | awk '{ n += $1 } END { print n + 0 }')
 	[ "$kicked" = "$(count isw_io_park)" ] || fail "$kicked kicked"
 }
 
@@ -171,6 +171,11 @@ test_debugfs_shows_what_a_request_waits_for()
 	[ "$(wc -l <"$scratch/requests")" = 1 ] || fail "$(<"$scratch/requests")"
 	lab_run client cat "$debugfs/grants" >"$scratch/grants"
 	grep -qE '^donor1:[0-9]+\.[0-9]+ ready$' "$scratch/grants"
+	lab_run client cat "$debugfs/slabs" >"$scratch/slabs"
+	grep -qE '^0 [0-9]+ donor1:[0-9]+\.[0-9]+( |$)' "$scratch/slabs" || fail "$(<"$scratch/slabs")"
+	lab_run client cat "$debugfs/sessions" >"$scratch/sessions"
+	grep -qE '^donor1 live [0-9a-f]{16} 1 [0-9]+ .*r0:0' "$scratch/sessions" ||
+		fail "$(<"$scratch/sessions")"
 
 	lab_run donor1 ip link set eth0 down
 	lab exec client --timeout 90 -- \
