@@ -172,6 +172,7 @@ check: ## everything, in the lab: scripts/check
 
 soak: ## long runs, to be gone on with: scripts/soak --help, docs/reliability.md
 	@scripts/soak page-ins
+	@scripts/soak page-ins --kernel 6.12
 	@scripts/soak life
 
 demo: ## redis on remote memory: scripts/demo

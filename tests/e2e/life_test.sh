@@ -5,6 +5,7 @@
 # Life cycles: load the module, create a device, mkswap, swapon, swap a little,
 # swapoff, remove, unload; ISW_ROUNDS times. Then everything must be as before:
 # the client's memory and RDMA objects, the donor's memory and grants.
+# ISW_KERNEL names the kernel, 6.1 unless given.
 
 set -euo pipefail
 
@@ -88,7 +89,8 @@ grew()
 	echo $(($(awk "/^$1:/ { print \$2 }" "$3") - $(awk "/^$1:/ { print \$2 }" "$2")))
 }
 
-lab_up --donors 1 --client-mem 256M --donor-mem 512M --daemon-args=--slab_size=4M
+lab_up --kernel "${ISW_KERNEL:-6.1}" --donors 1 --client-mem 256M --donor-mem 512M \
+	--daemon-args=--slab_size=4M
 
 test_rounds()
 {
