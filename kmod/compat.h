@@ -88,6 +88,25 @@ static inline void isw_bdev_close(struct block_device *bdev, void *handle)
 #endif
 }
 
+/* ->open() is given a disk since 6.5, before that a block device */
+#ifdef ISW_HAVE_BLK_MODE_T
+typedef struct gendisk isw_opened;
+typedef blk_mode_t isw_open_mode;
+
+static inline struct gendisk *isw_opened_disk(isw_opened *opened)
+{
+	return opened;
+}
+#else
+typedef struct block_device isw_opened;
+typedef fmode_t isw_open_mode;
+
+static inline struct gendisk *isw_opened_disk(isw_opened *opened)
+{
+	return opened->bd_disk;
+}
+#endif
+
 /* queue_rqs: struct rq_list since 6.13 (and in stable trees), else a pointer */
 #ifdef ISW_HAVE_RQ_LIST
 typedef struct rq_list isw_rq_list;

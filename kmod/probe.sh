@@ -55,9 +55,6 @@ have MAP_SG_Q 'blk_rq_map_sg\(struct request_queue' linux/blk-mq.h
 # ->init_request() gets its NUMA node as an int: 7.x. Before, an unsigned int.
 have INIT_RQ_INT_NODE '^[[:space:]]+unsigned int, int\);' linux/blk-mq.h
 
-# blk_mq_freeze_queue() returns flags for blk_mq_unfreeze_queue(): 6.14.
-have FREEZE_MEMFLAGS 'blk_mq_freeze_queue_nomemsave' linux/blk-mq.h
-
 # ->open() and ->release() take a disk and a blk_mode_t: 6.5.
 have BLK_MODE_T 'blk_mode_t' linux/blkdev.h
 
@@ -67,8 +64,5 @@ have BDEV_FILE 'bdev_file_open_by_path' linux/blkdev.h
 # WQ_PERCPU names what used to be the default; 7.x warns when neither it nor
 # WQ_UNBOUND is given: 6.17.
 have WQ_PERCPU 'WQ_PERCPU' linux/workqueue.h
-
-# from_timer() became timer_container_of(): 6.16.
-have TIMER_CONTAINER_OF 'define timer_container_of' linux/timer.h
 
 echo

@@ -155,15 +155,9 @@ void isw_tags_free(struct isw_device *dev)
 
 /* ---- the disk ----------------------------------------------------------- */
 
-#ifdef ISW_HAVE_BLK_MODE_T
-static int disk_open(struct gendisk *disk, blk_mode_t mode)
+static int disk_open(isw_opened *opened, isw_open_mode mode)
 {
-#else
-static int disk_open(struct block_device *bdev, fmode_t mode)
-{
-	struct gendisk *disk = bdev->bd_disk;
-#endif
-	struct isw_device *dev = disk->private_data;
+	struct isw_device *dev = isw_opened_disk(opened)->private_data;
 
 	return dev->closing ? -ENXIO : 0;
 }

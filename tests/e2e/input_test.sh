@@ -102,6 +102,7 @@ device_settings()
 	number stall_ms 400 600000
 	number donor_loss_timeout 0 86400
 	number slab_idle_timeout 0 86400
+	number slab_cold_timeout 0 86400
 	values infiniswap0/power "not 0 or 1" "" garbage -1 2 10 yes 257
 	client "a value cannot forge a line of the log" EINVAL \
 		'infiniswap0: queues: 1\nforged: not a number' \
@@ -142,6 +143,9 @@ donor_settings()
 		"printf '%0100d\n' 1 >infiniswap0/donors/donor1/address"
 	values infiniswap0/donors/donor1/port "not a number from 1 to 65535" \
 		"" garbage -1 0 65536 74936 9400x 0x24b8 4294976696
+	printf -v long '%032d' 1
+	values infiniswap0/donors/donor1/domain \
+		"not a word of up to 31 printable ASCII characters" "$long" "rack 1"
 	values infiniswap0/donors/donor1/drain "not 0 or 1" "" garbage -1 2 257 yes
 }
 
@@ -174,6 +178,9 @@ switching_on()
 	power "redundancy none with a disk" EINVAL \
 		"infiniswap9: power: 1: redundancy is none and backup is /dev/vda" \
 		"$good" backup=/dev/vda "@d=$donor"
+	power "slabs that get cold without a backup" EINVAL \
+		"infiniswap9: power: 1: slab_cold_timeout is 60 and redundancy is not backup" \
+		"$good" slab_cold_timeout=60 "@d=$donor"
 	power "a backup that does not exist" ENOENT \
 		"infiniswap9: backup: /dev/nonesuch: no such device" "$disk=/dev/nonesuch" "@d=$donor"
 	power "a backup that is a file" ENOTBLK "backup: /etc/passwd: not a block device" \
@@ -283,7 +290,8 @@ in_use()
 		client "infiniswap0/$attr while powered" EBUSY \
 			"infiniswap0: $attr: 4: device is powered" "echo 4 >infiniswap0/$attr"
 	done
-	for attr in spares ready_grants stall_ms donor_loss_timeout slab_idle_timeout; do
+	for attr in spares ready_grants stall_ms donor_loss_timeout slab_idle_timeout \
+		slab_cold_timeout; do
 		client "infiniswap0/$attr: garbage while powered" EINVAL \
 			"infiniswap0: $attr: garbage: not a number" "echo garbage >infiniswap0/$attr"
 	done
@@ -293,6 +301,12 @@ in_use()
 	client "port of a donor while powered" EBUSY \
 		"infiniswap0: donor1: port: 9401: device is powered" \
 		"echo 9401 >infiniswap0/donors/donor1/port"
+	client "domain of a donor while powered" EBUSY \
+		"infiniswap0: donor1: domain: rack: device is powered" \
+		"echo rack >infiniswap0/donors/donor1/domain"
+	client "slabs that get cold without a backup, while powered" EINVAL \
+		"infiniswap0: slab_cold_timeout: 60: redundancy is not backup" \
+		"echo 60 >infiniswap0/slab_cold_timeout"
 	client "bad address of a new donor while powered" EINVAL \
 		"infiniswap0: unused: address: nowhere: not an IPv4" \
 		"echo nowhere >infiniswap0/donors/unused/address"

@@ -91,6 +91,12 @@ test_kernel_version_outside_compat()
 	breaks kernel_versions_are_known_to_compat_alone
 }
 
+test_flag_of_the_probe_outside_compat()
+{
+	append kmod/a.c '#ifdef ISW_HAVE_RQ_LIST' '#endif'
+	breaks kernel_versions_are_known_to_compat_alone
+}
+
 test_flag_that_no_probe_prints()
 {
 	append kmod/compat.h '#ifdef ISW_HAVE_A_PONY' '#endif'
