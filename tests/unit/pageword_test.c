@@ -242,6 +242,130 @@ TEST(dropping_takes_copies_alone)
 	EXPECT_EQ(~ISW_WORD_COPIES, isw_word_drop_copies(word, ~0ull));
 }
 
+/* ---- legs as sets ---------------------------------------------------------- */
+
+TEST(sets_of_legs_and_flags_are_the_same)
+{
+	unsigned int legs;
+
+	for (legs = 0; legs < 1u << ISW_MAX_LEGS; legs++) {
+		EXPECT_EQ(legs, isw_word_legs(isw_word_of_legs(legs)));
+		EXPECT_EQ(legs, isw_word_legs(~ISW_WORD_LEGS | isw_word_of_legs(legs)));
+		EXPECT_EQ((unsigned int)__builtin_popcount(legs), isw_legs_count(legs));
+	}
+	EXPECT_EQ(ISW_WORD_LEG(0) | ISW_WORD_LEG(2), isw_word_of_legs(5));
+	EXPECT_EQ(0, isw_word_of_legs(~7u));
+}
+
+/* ---- copies that are missing ----------------------------------------------- */
+
+TEST(a_page_is_degraded_with_fewer_legs_than_wanted)
+{
+	EXPECT_FALSE(isw_word_degraded(stored(), 2, 0));
+	EXPECT_FALSE(isw_word_degraded(stored(), 1, 0));
+	EXPECT_TRUE(isw_word_degraded(WRITTEN | ISW_WORD_LEG(1), 2, 0));
+	EXPECT_FALSE(isw_word_degraded(WRITTEN | ISW_WORD_LEG(1), 1, 0));
+	EXPECT_TRUE(isw_word_degraded(WRITTEN | BACKUP, 1, 0));
+	EXPECT_FALSE(isw_word_degraded(WRITTEN | BACKUP, 0, 1));
+}
+
+TEST(a_page_is_degraded_when_it_is_not_even_on_its_way_to_the_disk)
+{
+	EXPECT_TRUE(isw_word_degraded(stored(), 2, 1));
+	EXPECT_FALSE(isw_word_degraded(stored() | BACKUP, 2, 1));
+	EXPECT_FALSE(isw_word_degraded(stored() | STAGED, 2, 1));
+}
+
+TEST(what_is_not_written_being_written_or_lost_is_not_degraded)
+{
+	EXPECT_FALSE(isw_word_degraded(0, 2, 1));
+	EXPECT_FALSE(isw_word_degraded(WRITTEN | BUSY | ISW_WORD_LEG(0), 2, 1));
+	EXPECT_FALSE(isw_word_degraded(WRITTEN, 2, 1));
+}
+
+TEST(a_page_needs_the_legs_that_it_is_not_on)
+{
+	__u64 word = WRITTEN | ISW_WORD_LEG(0);
+
+	EXPECT_EQ(0, isw_word_needs(word, 1, 0));
+	EXPECT_EQ(ISW_WORD_LEG(1), isw_word_needs(word, 3, 0));
+	EXPECT_EQ(ISW_WORD_LEG(1) | ISW_WORD_LEG(2), isw_word_needs(word, 6, 0));
+	EXPECT_EQ(ISW_WORD_LEG(2), isw_word_needs(WRITTEN | BACKUP, 4, 1));
+}
+
+TEST(a_page_needs_the_disk_if_it_is_not_on_its_way_there)
+{
+	EXPECT_EQ(BACKUP, isw_word_needs(stored(), 3, 1));
+	EXPECT_EQ(0, isw_word_needs(stored() | STAGED, 3, 1));
+	EXPECT_EQ(0, isw_word_needs(stored() | BACKUP, 3, 1));
+	EXPECT_EQ(0, isw_word_needs(stored(), 3, 0));
+}
+
+TEST(a_page_without_a_copy_needs_none)
+{
+	EXPECT_EQ(0, isw_word_needs(0, 7, 1));
+	EXPECT_EQ(0, isw_word_needs(WRITTEN, 7, 1));
+	EXPECT_EQ(0, isw_word_needs(WRITTEN | BUSY, 7, 1));
+}
+
+TEST(legs_hold_a_page_until_all_others_have_it)
+{
+	__u64 word = WRITTEN | ISW_WORD_LEG(0);
+
+	EXPECT_TRUE(isw_word_held_by(word, 1, 2));
+	EXPECT_TRUE(isw_word_held_by(word | ISW_WORD_LEG(1), 1, 6));
+	EXPECT_FALSE(isw_word_held_by(word | ISW_WORD_LEG(1), 1, 2));
+	EXPECT_FALSE(isw_word_held_by(word, 2, 4));
+	EXPECT_FALSE(isw_word_held_by(0, 1, 2));
+}
+
+TEST(neither_a_staged_copy_nor_the_disks_makes_legs_free_to_go)
+{
+	EXPECT_TRUE(isw_word_held_by(WRITTEN | STAGED | ISW_WORD_LEG(0), 1, 2));
+	EXPECT_TRUE(isw_word_held_by(WRITTEN | BACKUP | ISW_WORD_LEG(0), 1, 2));
+}
+
+/* ---- the copier -------------------------------------------------------------- */
+
+TEST(copier_adds_copies_and_leaves_the_content)
+{
+	__u64 was = WRITTEN | ISW_WORD_LEG(0) | (__u64)CRC << ISW_WORD_CRC_SHIFT;
+	__u64 word = isw_word_copy_begin(was);
+
+	EXPECT_EQ(was | BUSY, word);
+	word = isw_word_copy_end(word | PARKED, isw_word_seq(was), ISW_WORD_LEG(1));
+	EXPECT_EQ(was | ISW_WORD_LEG(1), word);
+}
+
+TEST(copier_that_was_overtaken_by_a_discard_adds_nothing)
+{
+	__u64 word = isw_word_copy_begin(stored());
+	__u64 freed = isw_word_discard(word);
+
+	EXPECT_EQ(freed & ~BUSY,
+		  isw_word_copy_end(freed, isw_word_seq(word), ISW_WORD_LEG(2)));
+	/* nor to another content, whatever it is */
+	EXPECT_EQ(0, ISW_WORD_LEG(2) &
+		  isw_word_copy_end(isw_word_write_begin(freed, 1),
+				    isw_word_seq(word), ISW_WORD_LEG(2)));
+}
+
+TEST(copier_that_failed_gives_busy_up)
+{
+	__u64 word = isw_word_copy_begin(stored());
+
+	EXPECT_EQ(stored(), isw_word_copy_end(word, isw_word_seq(word), 0));
+}
+
+TEST(a_word_is_of_a_content_by_its_sequence)
+{
+	__u64 word = stored();
+
+	EXPECT_TRUE(isw_word_is(word, isw_word_seq(word)));
+	EXPECT_FALSE(isw_word_is(word, isw_word_seq(isw_word_next_seq(word))));
+	EXPECT_FALSE(isw_word_is(isw_word_discard(word), isw_word_seq(isw_word_discard(word))));
+}
+
 /* ---- the same as a plain struct ------------------------------------------- */
 
 struct model {
@@ -285,14 +409,14 @@ TEST(random_lives_agree_with_a_model)
 {
 	struct random r = random_start(1);
 	struct model m = { 0 };
-	unsigned int i, staged = 0;
+	unsigned int i, staged = 0, seq;
 	__u64 word = 0;
 
 	for (i = 0; i < 1000000; i++) {
 		__u64 copies = random_u64(&r) & ISW_WORD_LEGS;
 		__u32 crc = random_u32(&r);
 
-		switch (random_below(&r, 6)) {
+		switch (random_below(&r, 7)) {
 		case 0:		/* a write takes BUSY, if it is free */
 			if (m.busy)
 				break;
@@ -325,6 +449,16 @@ TEST(random_lives_agree_with_a_model)
 		case 5:		/* an older version may end after a newer began */
 			model_on_disk(&m, staged);
 			word = isw_word_on_disk(word, (__u64)staged << ISW_WORD_SEQ_SHIFT);
+			break;
+		case 6:		/* a copier of this content, or of an older one */
+			if (m.busy)
+				break;
+			word = isw_word_copy_begin(word);
+			seq = (m.seq - random_below(&r, 2)) & 0xfffff;
+			if (m.written && m.seq == seq)
+				m.copies |= copies;
+			word = isw_word_copy_end(word, (__u64)seq << ISW_WORD_SEQ_SHIFT,
+						 copies);
 			break;
 		}
 		ASSERT_EQ(model_word(&m), word) TH_LOG("step %u", i);
