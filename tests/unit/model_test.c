@@ -54,7 +54,7 @@ static const struct config backup_small = {
 
 static const struct config backup_bound = {
 	.wanted = 1, .backup = true, .donors = 1, .races = true,
-	.writes = 2, .reads = 1, .discards = 1, .disk_failures = 1, .unmaps = 1,
+	.writes = 2, .reads = 1, .discards = 1, .unmaps = 1,
 };
 
 static const struct config backup_evicted = {

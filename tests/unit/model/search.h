@@ -12,9 +12,9 @@
 
 #include "model.h"
 
-#define MAX_STATES	(1u << 22)
-#define MAX_EDGES	(1u << 24)
-#define TABLE_SIZE	(1u << 23)
+#define MAX_STATES	(1u << 20)
+#define MAX_EDGES	(1u << 22)
+#define TABLE_SIZE	(1u << 21)
 
 static struct {
 	struct state *states;
