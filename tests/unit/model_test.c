@@ -87,6 +87,11 @@ static const struct config mirror_moves = {
 	.writes = 2, .evicts = 1,
 };
 
+static const struct config mirror_half = {
+	.wanted = 2, .donors = 3, .mapped = 1, .written = true,
+	.writes = 1, .reads = 1, .evicts = 1,
+};
+
 static const struct config mirror_evicted = {
 	.wanted = 2, .donors = 3, .mapped = 2, .written = true,
 	.writes = 1, .reads = 1, .breaks = 1, .losses = 1, .evicts = 1,
@@ -156,6 +161,7 @@ RIGHT(mirror_page_outlives_a_donor_that_is_lost, mirror_broken)
 RIGHT(mirror_page_that_missed_writes_becomes_whole_again, mirror_small)
 RIGHT(mirror_page_is_lost_only_with_both_donors, mirror_lost)
 RIGHT(mirror_page_moves_off_a_donor_that_evicts, mirror_moves)
+RIGHT(mirror_with_one_leg_that_is_evicted_gets_two_others, mirror_half)
 RIGHT(mirror_page_that_moves_outlives_a_donor_that_is_lost, mirror_evicted)
 RIGHT(mirror_page_outlives_a_revoked_grant, mirror_revoked)
 RIGHT(mirror_with_both_legs_evicted_moves_to_others, mirror_evicted_twice)
@@ -204,6 +210,7 @@ FINDS_OUT(flags_cleared_before_the_drain, CLEAR_BEFORE_DRAIN, none_broken)
 FINDS_OUT(flags_cleared_before_the_drain_in_a_mirror, CLEAR_BEFORE_DRAIN, mirror_evicted)
 FINDS_OUT(leg_slots_used_again_before_the_drain, REUSE_BEFORE_DRAIN, none_broken)
 FINDS_OUT(grants_given_back_before_the_drain, REUSE_BEFORE_DRAIN, none_bound)
+FINDS_OUT(mappings_published_twice_without_a_drain, PUBLISH_TWICE, mirror_half)
 FINDS_OUT(flags_that_stay_when_the_leg_goes, CLEAR_NOTHING, none_broken)
 FINDS_OUT(copies_of_a_page_that_has_changed, COPY_WITHOUT_COMPARING, mirror_small)
 FINDS_OUT(copies_of_a_page_that_has_another_owner, COPY_BUSY_PAGES, mirror_small)

@@ -49,9 +49,59 @@ static bool slab_empty(const struct state *s)
 	return !(word_of(s->word) & (WRITTEN | BUSY));
 }
 
+/* @map with one more leg, if it lacks one and a donor has memory for it. */
+static __u16 map_with_leg(struct state *t, __u16 map)
+{
+	struct isw_legs l = legs_of(t, map);
+	int slot = isw_legs_add(&l, model_config->wanted), d = spare_donor(t);
+
+	if (slot < 0 || d < 0)
+		return map;
+	if (l.used & 1u << slot)
+		bad("a leg is added where one is");
+	t->mark[d] = MARK_GRANT;
+	t->mem[d] = ZEROS;
+	return (__u16)(map | MAP_LEG(slot, (unsigned int)d));
+}
+
+/* One more leg; one that is not needed any more then retires at once. */
+static void leg_more(struct state *t)
+{
+	__u16 map = map_with_leg(t, t->map);
+	struct isw_legs l = legs_of(t, map);
+
+	if (map == t->map)
+		return;
+	t->hint = 1;
+	mapper_start(t, OP_ADD, 0, (__u16)((map & MAP_LEGS) |
+		     MAP_RETIRING(isw_legs_retire(&l, model_config->wanted))));
+}
+
+/*
+ * A slab has room for two mappings: who names the one before the last names, as
+ * far as a drain can tell, the one that is published now.
+ */
+static void publish_again(const struct state *s)
+{
+	struct state t = *s;
+	int i;
+
+	leg_more(&t);
+	if (t.map == s->map)
+		return;
+	for (i = 0; i < MAX_WRITERS; i++)
+		t.w[i].stale = (__u8)(t.w[i].stale && !s->w[i].stale);
+	t.r_stale = t.r_stale && !s->r_stale;
+	t.c_stale = t.c_stale && !s->c_stale;
+	model_emit(&t, true, "mapper: publishes once more");
+}
+
 static void next_mapper_busy(const struct state *s)
 {
 	struct state t = *s;
+
+	if (broken(PUBLISH_TWICE) && s->m_op == OP_ADD)
+		publish_again(s);
 
 	if (s->m_phase == M_SCANNED && s->m_op == OP_UNMAP) {
 		mapper_start(&t, OP_UNMAP, 0, (__u16)(s->map |
@@ -137,21 +187,6 @@ static bool slab_wanted(const struct state *s)
 	       (model_config->backup && word_of(s->word) & WRITTEN);
 }
 
-/* @map with one more leg, if it lacks one and a donor has memory for it. */
-static __u16 map_with_leg(struct state *t, __u16 map)
-{
-	struct isw_legs l = legs_of(t, map);
-	int slot = isw_legs_add(&l, model_config->wanted), d = spare_donor(t);
-
-	if (slot < 0 || d < 0)
-		return map;
-	if (l.used & 1u << slot)
-		bad("a leg is added where one is");
-	t->mark[d] = MARK_GRANT;
-	t->mem[d] = ZEROS;
-	return (__u16)(map | MAP_LEG(slot, (unsigned int)d));
-}
-
 static void slab_bind(const struct state *s)
 {
 	struct state t = *s;
@@ -172,15 +207,10 @@ static void slab_bind(const struct state *s)
 static void leg_add(const struct state *s)
 {
 	struct state t = *s;
-	__u16 map = map_with_leg(&t, s->map);
-	struct isw_legs l = legs_of(&t, map);
 
-	if (map == s->map)
-		return;
-	t.hint = 1;
-	mapper_start(&t, OP_ADD, 0, (__u16)((map & MAP_LEGS) |
-		     MAP_RETIRING(isw_legs_retire(&l, model_config->wanted))));
-	model_emit(&t, true, "mapper: adds a leg");
+	leg_more(&t);
+	if (t.map != s->map)
+		model_emit(&t, true, "mapper: adds a leg");
 }
 
 static void next_mapper_idle(const struct state *s)

@@ -40,6 +40,7 @@ static struct state model_start(const struct config *c)
 		s.map = (__u16)(s.map | MAP_LEG(i, i));
 		s.mark[i] = MARK_GRANT;
 	}
+	s.hint = c->mapped != c->wanted;
 	if (c->written) {
 		__u64 word = isw_word_write_begin(BUSY, 1);
 

@@ -39,6 +39,7 @@ enum rule {
 	NONE_BROKEN,
 	CLEAR_BEFORE_DRAIN,		/* flags of a leg, while writes still name it */
 	REUSE_BEFORE_DRAIN,		/* of a leg slot */
+	PUBLISH_TWICE,			/* without a drain in between */
 	CLEAR_NOTHING,			/* flags of a leg stay when it goes */
 	COPY_WITHOUT_COMPARING,		/* whatever the word is now, it is claimed */
 	COPY_BUSY_PAGES,		/* compared, but may be another's */
