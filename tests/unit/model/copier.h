@@ -110,14 +110,10 @@ static void copy_claim(const struct state *s)
 	struct state t = *s;
 
 	if (model_config->integrity && isw_word_crc(snap) != s->c_content) {
-		int leg = 0;
-		enum source source = source_of(s, snap, s->map, &leg);
-
 		/* unmoved since before it was read: the copy is bad */
-		if (s->word == s->snap && source == FROM_LEG)
-			t.word = word_pack(isw_word_drop_copies(word, ISW_WORD_LEG(leg)));
-		else if (s->word == s->snap && source == FROM_BACKUP)
-			t.word = word_pack(isw_word_drop_copies(word, BACKUP));
+		if (s->word == s->snap)
+			t.word = word_pack(isw_word_drop_copies(word,
+				s->c_leg ? ISW_WORD_LEG(s->c_leg - 1) : BACKUP));
 		copy_left(&t);
 		model_emit(&t, true, "copier: read it wrong");
 		return;
@@ -131,6 +127,7 @@ static void copy_claim(const struct state *s)
 	if (broken(COPY_WITHOUT_COMPARING))
 		t.snap = s->word;
 	t.word = word_pack(isw_word_copy_begin(word));
+	t.c_leg = 0;
 	t.c_phase = C_CLAIMED;
 	model_emit(&t, true, "copier: claims");
 }
@@ -224,6 +221,7 @@ static void next_copier(const struct state *s)
 		wr_check(s, d);
 		if (wr_may_succeed(s, d)) {
 			copier_reset(&t, C_TAKEN);
+			t.c_leg = (__u8)(s->c_leg + 1);
 			t.c_content = s->mem[d];
 			model_emit(&t, true, "copier: donor %d gives %u", d, s->mem[d]);
 		}

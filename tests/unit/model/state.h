@@ -131,6 +131,7 @@ struct state {
 	__u16 r_map;
 	__u16 r_word;			/* READ_WORD_FIRST */
 
+	/* c_leg: read from, or + 1 when it is read, 0: from elsewhere */
 	__u8 c_phase, c_stale, c_leg, c_content, c_pending, c_acked;
 	__u16 c_map;
 
