@@ -57,6 +57,12 @@ static const struct config backup_bound = {
 	.writes = 2, .reads = 1, .discards = 1, .unmaps = 1,
 };
 
+static const struct config backup_cold = {
+	.wanted = 1, .backup = true, .donors = 2, .mapped = 1, .written = true,
+	.cold = true, .writes = 1, .reads = 1, .discards = 1, .breaks = 1,
+	.disk_failures = 1, .unmaps = 1,
+};
+
 static const struct config backup_evicted = {
 	.wanted = 1, .backup = true, .donors = 2, .mapped = 1,
 	.writes = 2, .reads = 1, .evicts = 1, .disk_failures = 1,
@@ -155,6 +161,7 @@ RIGHT(none_page_that_was_revoked_never_reads_wrong, none_revoked)
 RIGHT(backup_page_outlives_any_one_fault, backup_broken)
 RIGHT(backup_page_outlives_a_disk_that_fails, backup_small)
 RIGHT(backup_page_bound_written_freed_and_unmapped, backup_bound)
+RIGHT(backup_page_of_a_cold_slab_is_on_the_disk, backup_cold)
 RIGHT(backup_page_moves_off_a_donor_that_evicts, backup_evicted)
 RIGHT(backup_page_outlives_a_revoked_grant, backup_revoked)
 RIGHT(mirror_page_outlives_a_donor_that_is_lost, mirror_broken)
@@ -212,6 +219,7 @@ FINDS_OUT(leg_slots_used_again_before_the_drain, REUSE_BEFORE_DRAIN, none_broken
 FINDS_OUT(grants_given_back_before_the_drain, REUSE_BEFORE_DRAIN, none_bound)
 FINDS_OUT(mappings_published_twice_without_a_drain, PUBLISH_TWICE, mirror_half)
 FINDS_OUT(flags_that_stay_when_the_leg_goes, CLEAR_NOTHING, none_broken)
+FINDS_OUT(flags_that_stay_when_a_cold_slab_is_unmapped, CLEAR_NOTHING, backup_cold)
 FINDS_OUT(copies_of_a_page_that_has_changed, COPY_WITHOUT_COMPARING, mirror_small)
 FINDS_OUT(copies_of_a_page_that_has_another_owner, COPY_BUSY_PAGES, mirror_small)
 FINDS_OUT(copies_of_a_page_that_was_freed, COPY_END_UNCHECKED, none_bound)
@@ -244,7 +252,7 @@ FINDS_OUT(slabs_unmapped_without_a_freeze, UNMAP_WITHOUT_FREEZE, none_bound)
 FINDS_OUT(hints_cleared_after_the_words_were_seen, HINT_CLEARED_LATE, mirror_small)
 FINDS_OUT(hints_given_before_the_donor_is_live, HINT_BEFORE_UP, mirror_small)
 FINDS_OUT(hints_taken_while_the_disk_is_not_tried, HINT_WITHOUT_DISK, backup_small)
-FINDS_OUT(hints_taken_of_a_frozen_slab, HINT_LOST_FROZEN, mirror_frozen)
+FINDS_OUT(hints_taken_of_a_frozen_slab, HINT_LOST_FROZEN, backup_cold)
 FINDS_OUT(writes_that_leave_no_hint, HINT_NOT_BY_WRITES, mirror_small)
 FINDS_OUT(writes_without_a_mapping_that_leave_no_hint, HINT_NOT_UNMAPPED, backup_small)
 FINDS_OUT(hints_taken_before_the_drain, HINT_BEFORE_DRAIN, mirror_moves)

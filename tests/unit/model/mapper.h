@@ -44,9 +44,14 @@ static void grants_return(struct state *t)
 	}
 }
 
-static bool slab_empty(const struct state *s)
+/* Nothing needs the slab's legs: it holds nothing, or the disk has it all. */
+static bool slab_over(const struct state *s)
 {
-	return !(word_of(s->word) & (WRITTEN | BUSY));
+	__u64 word = word_of(s->word);
+
+	if (word & BUSY)
+		return false;
+	return !(word & WRITTEN) || (model_config->cold && word & BACKUP);
 }
 
 /* @map with one more leg, if it lacks one and a donor has memory for it. */
@@ -141,15 +146,22 @@ static void next_mapper_busy(const struct state *s)
 			   s->m_legs);
 		return;
 	case OP_UNMAP:
-		if (slab_empty(s) || broken(UNMAP_WITHOUT_FREEZE)) {
+		if (slab_over(s) || broken(UNMAP_WITHOUT_FREEZE)) {
 			mapper_start(&t, OP_GONE, map_used(s->map), 0);
 			model_emit(&t, true, "mapper: unmaps");
-		} else {
+			t = *s;
+		}
+		/* a cold slab that somebody touches meanwhile is not */
+		if (!slab_over(s) || model_config->cold) {
 			mapper_start(&t, OP_THAW, 0, (__u16)(s->map & ~MAP_FROZEN));
 			model_emit(&t, true, "mapper: thaws");
 		}
 		return;
 	case OP_GONE:
+		if (!broken(CLEAR_NOTHING))
+			t.word = word_pack(isw_word_drop_copies(word_of(s->word),
+								ISW_WORD_LEGS));
+		t.hint = 1;
 		grants_return(&t);
 		kick(&t);
 		mapper_end(&t);
@@ -249,13 +261,13 @@ static void next_mapper_idle(const struct state *s)
 		mapper_start(&t, OP_LOST, 1u << leg, map_without(s->map, 1u << leg));
 		model_emit(&t, false, "mapper: deadline, publishes without leg %d", leg);
 	}
-	if (s->map && s->unmaps < model_config->unmaps && slab_empty(s) &&
+	if (s->map && s->unmaps < model_config->unmaps && slab_over(s) &&
 	    l.live == l.used) {
 		t = *s;
 		t.unmaps++;
 		t.m_phase = M_SCANNED;
 		t.m_op = OP_UNMAP;
-		model_emit(&t, false, "mapper: finds the slab empty");
+		model_emit(&t, false, "mapper: finds the slab empty or cold");
 	}
 }
 

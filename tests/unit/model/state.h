@@ -94,6 +94,7 @@ struct config {
 	unsigned int rots, disk_failures, unmaps;
 
 	enum rule broken;
+	bool cold;			/* slabs that the disk has are unmapped, too */
 	bool races;			/* two writes at once */
 	bool integrity;			/* each content is compared with its CRC */
 	bool returns;			/* donors that left may come again */
