@@ -237,7 +237,7 @@ static bool page_claim(atomic64_t *word, u64 was)
 {
 	s64 old = was;
 
-	return atomic64_try_cmpxchg(word, &old, isw_word_copy_begin(was));
+	return isw_word_try(word, &old, isw_word_copy_begin(was));
 }
 
 /* Give BUSY of the first @count pages up; @copies were added to each. */
@@ -254,7 +254,7 @@ static void extent_unclaim(struct isw_copier *c, u32 count, u64 copies)
 		do {
 			next = isw_word_copy_end(old, isw_word_seq(c->words[i]),
 						 copies);
-		} while (!atomic64_try_cmpxchg(word, &old, next));
+		} while (!isw_word_try(word, &old, next));
 		parked |= old & ISW_WORD_PARKED;
 	}
 	if (parked)
@@ -411,6 +411,16 @@ static u32 extent_find(struct isw_copier *c, atomic64_t *word, u64 left,
 	return n;
 }
 
+static bool pages_need(atomic64_t *word, u32 count, unsigned int legs, bool disk)
+{
+	u32 i;
+
+	for (i = 0; i < count; i++)
+		if (isw_word_needs(atomic64_read(&word[i]), legs, disk))
+			return true;
+	return false;
+}
+
 /*
  * Has @slab no leg, and pages that the disk has? Then it gets one as if it were
  * written to, unless it is cold. Without a backup there is nothing left to be
@@ -456,10 +466,9 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 		n = extent_find(c, words + i, pages - i, legs, disk, &needs);
 		if (n)
 			left |= !extent_copy(c, (words - dev->words) + i, n, needs);
-		/* BUSY, or the disk is not to be tried now */
-		left |= isw_word_needs(atomic64_read(&words[i]), legs,
-				       !!dev->backup) != 0;
 		n = max(n, 1U);
+		/* BUSY, or the disk is not to be tried now */
+		left |= pages_need(words + i, n, legs, !!dev->backup);
 		if (!(i % 1024))
 			cond_resched();
 	}

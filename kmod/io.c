@@ -149,7 +149,7 @@ static bool page_set_parked(atomic64_t *word)
 	do {
 		if (!(old & ISW_WORD_BUSY))
 			return false;
-	} while (!atomic64_try_cmpxchg(word, &old, old | ISW_WORD_PARKED));
+	} while (!isw_word_try(word, &old, old | ISW_WORD_PARKED));
 	return true;
 }
 
@@ -180,8 +180,8 @@ static void read_suspect(struct isw_io *io)
 		return;
 	}
 	io->suspect = 0;
-	if (!atomic64_try_cmpxchg(&io->dev->words[page], &word,
-				  isw_word_drop_copies(word, io->copy)))
+	if (!isw_word_try(&io->dev->words[page], &word,
+			  isw_word_drop_copies(word, io->copy)))
 		return;
 	isw_slab_note_degraded(io->slab);
 	isw_stat_inc(io->dev->stats, crc_errors);
@@ -370,7 +370,7 @@ static void write_unclaim(struct isw_io *io, u32 count, u64 copies)
 				next = isw_word_write_end(old, copies);
 			else
 				next = old & ~(ISW_WORD_BUSY | ISW_WORD_PARKED);
-		} while (!atomic64_try_cmpxchg(word, &old, next));
+		} while (!isw_word_try(word, &old, next));
 		parked |= old & ISW_WORD_PARKED;
 	}
 	if (unlikely(parked))
@@ -386,7 +386,7 @@ static bool page_claim(atomic64_t *word)
 	do {
 		next = old | (old & ISW_WORD_BUSY ? ISW_WORD_PARKED :
 						    ISW_WORD_BUSY);
-	} while (!atomic64_try_cmpxchg(word, &old, next));
+	} while (!isw_word_try(word, &old, next));
 	return !(old & ISW_WORD_BUSY);
 }
 
@@ -411,8 +411,7 @@ static bool page_begin(struct isw_io *io, u32 page, u32 crc)
 	atomic64_t *word = &io_words(io)[page];
 	s64 old = atomic64_read(word);
 
-	while (!atomic64_try_cmpxchg(word, &old,
-				     isw_word_write_begin(old, crc)))
+	while (!isw_word_try(word, &old, isw_word_write_begin(old, crc)))
 		;
 	return true;
 }

@@ -203,8 +203,7 @@ static void words_discard(atomic64_t *word, u64 count)
 		do {
 			if (!(old & ISW_WORD_WRITTEN))
 				break;
-		} while (!atomic64_try_cmpxchg(word, &old,
-					       isw_word_discard(old)));
+		} while (!isw_word_try(word, &old, isw_word_discard(old)));
 	}
 }
 

@@ -10,6 +10,7 @@
 #include <linux/list.h>
 #include <linux/rcupdate.h>
 #include <linux/spinlock.h>
+#include <infiniswap/pagecheck.h>
 #include <infiniswap/pageword.h>
 #include <infiniswap/wire.h>
 
@@ -90,6 +91,19 @@ void isw_pages_discard(struct isw_device *dev, u64 page, u64 count);
 /* dev->lock held */
 struct isw_mapping *isw_slab_mapping(struct isw_device *dev,
 				     struct isw_slab *slab);
+
+/*
+ * The only way in which a page word moves, but for isw_slab_clear_copies(): from
+ * *@old to @next, unless it is another one now, which is put into *@old. The
+ * model goes through all orders of steps that pass this check.
+ */
+static inline bool isw_word_try(atomic64_t *word, s64 *old, u64 next)
+{
+	if (!atomic64_try_cmpxchg(word, old, next))
+		return false;
+	WARN_ON_ONCE(!isw_word_follows(*old, next));
+	return true;
+}
 
 /*
  * After the words say so: pages of @slab may lack copies. Pairs with the barrier

@@ -253,7 +253,7 @@ static u64 word_stage(atomic64_t *word, u32 crc)
 
 	do {
 		new = isw_word_write_begin(old, crc) | ISW_WORD_STAGED;
-	} while (!atomic64_try_cmpxchg(word, &old, new));
+	} while (!isw_word_try(word, &old, new));
 	return isw_word_seq(new);
 }
 
@@ -263,7 +263,7 @@ static u64 word_stage_again(atomic64_t *word)
 	s64 old = atomic64_read(word);
 
 	while (old & ISW_WORD_WRITTEN &&
-	       !atomic64_try_cmpxchg(word, &old, old | ISW_WORD_STAGED))
+	       !isw_word_try(word, &old, old | ISW_WORD_STAGED))
 		;
 	return isw_word_seq(old);
 }
@@ -410,8 +410,7 @@ static void word_on_disk(struct isw_staging *st, const struct isw_staged *slot)
 	atomic64_t *word = slot_word(st, slot);
 	s64 old = atomic64_read(word);
 
-	while (!atomic64_try_cmpxchg(word, &old,
-				     isw_word_on_disk(old, slot->seq)))
+	while (!isw_word_try(word, &old, isw_word_on_disk(old, slot->seq)))
 		;
 }
 
@@ -440,8 +439,7 @@ static bool word_shed(struct isw_staging *st, const struct isw_staged *slot,
 	do {
 		*on_leg = m && isw_word_legs(old) & m->used & ~m->retiring;
 		shed = isw_word_is(old, slot->seq) && (anyway || *on_leg);
-	} while (shed && !atomic64_try_cmpxchg(word, &old,
-					       old & ~ISW_WORD_STAGED));
+	} while (shed && !isw_word_try(word, &old, old & ~ISW_WORD_STAGED));
 	rcu_read_unlock();
 	return shed;
 }
