@@ -199,7 +199,7 @@ NUMBER_SETTING(queues, 1, ISW_MAX_QUEUES, false);
 NUMBER_SETTING(queue_depth, 4, 256, false);
 NUMBER_SETTING(max_sessions, 1, ISW_MAX_SESSIONS, false);
 NUMBER_SETTING(spares, 0, 32, true);
-NUMBER_SETTING(ready_grants, 1, ISW_READY_MAX, true);
+NUMBER_SETTING(ready_grants, 1, 16, true);
 NUMBER_SETTING(stall_ms, 400, 600000, true);
 NUMBER_SETTING(donor_loss_timeout, 0, 86400, true);
 NUMBER_SETTING(slab_idle_timeout, 0, 86400, true);

@@ -49,6 +49,7 @@ struct isw_copier {
 	unsigned int refusals;		/* no donor had memory, in this go */
 	bool on_disk;			/* the extent is staged for the disk */
 	bool stopping;
+	bool kicked;			/* while a slab is being copied */
 	struct isw_io io;
 };
 
@@ -59,10 +60,24 @@ struct isw_io *isw_copier_io(struct isw_device *dev)
 
 /* ---- legs --------------------------------------------------------------- */
 
+/* Do legs @a and @b of @m fail together, and are both to stay? */
+static bool legs_share(const struct isw_mapping *m, const struct isw_legs *l,
+		       unsigned int a, unsigned int b)
+{
+	const char *domain = m->leg[a].donor->domain;
+
+	return isw_legs_kept(l) & BIT(a) && isw_legs_kept(l) & BIT(b) &&
+	       *domain && !strcmp(domain, m->leg[b].donor->domain);
+}
+
+/*
+ * Legs whose donors drain are unwanted; so is one of two of the same domain,
+ * which a slab can have when a drain was called off.
+ */
 static struct isw_legs legs_view(const struct isw_mapping *m)
 {
 	struct isw_legs l = { .used = m->used, .retiring = m->retiring };
-	unsigned int i;
+	unsigned int i, j;
 
 	for (i = 0; i < ISW_MAX_LEGS; i++) {
 		if (!(m->used & BIT(i)))
@@ -72,6 +87,11 @@ static struct isw_legs legs_view(const struct isw_mapping *m)
 		if (isw_donor_draining(m->leg[i].donor))
 			l.unwanted |= BIT(i);
 	}
+	for (i = 0; i < ISW_MAX_LEGS; i++)
+		for (j = i + 1; j < ISW_MAX_LEGS; j++)
+			if (m->used & BIT(i) && m->used & BIT(j) &&
+			    legs_share(m, &l, i, j))
+				l.unwanted |= BIT(j);
 	return l;
 }
 
@@ -81,11 +101,15 @@ static void leg_add(struct isw_device *dev, struct isw_slab *slab,
 {
 	struct isw_legs l = legs_view(next);
 	int leg = isw_legs_add(&l, isw_legs_wanted(dev));
+	struct isw_copier *c = dev->copier;
 
-	if (leg < 0)
+	/* not while writes wait for a mapping, hence for dev->lock */
+	if (leg < 0 || c->refusals == REFUSALS_MAX ||
+	    !list_empty_careful(&dev->want))
 		return;
 	if (!isw_grant_obtain(dev, next, &next->leg[leg])) {
-		dev->copier->refusals++;
+		c->refusals++;
+		c->mend_from = (slab->index + 1) % dev->nr_slabs;
 		return;
 	}
 	next->leg[leg].donor->nr_slabs++;
@@ -128,7 +152,7 @@ static void slab_relegs(struct isw_device *dev, struct isw_slab *slab)
  * Slabs with one leg come before those with more: those lose their pages with
  * the next donor. Returns false if there may be more to do.
  */
-static bool legs_mend(struct isw_device *dev)
+static bool legs_mend_some(struct isw_device *dev)
 {
 	struct isw_copier *c = dev->copier;
 	u32 i, at = c->mend_from;
@@ -138,8 +162,8 @@ static bool legs_mend(struct isw_device *dev)
 	c->refusals = 0;
 	c->nr_changed = 0;
 	for (pass = 0; pass < 2; pass++) {
-		for (i = 0; i < dev->nr_slabs && c->nr_changed < LEGS_AT_ONCE &&
-		     c->refusals < REFUSALS_MAX; i++) {
+		for (i = 0; i < dev->nr_slabs && c->nr_changed < LEGS_AT_ONCE;
+		     i++) {
 			struct isw_slab *slab = &dev->slabs[at];
 			struct isw_mapping *m = isw_slab_mapping(dev, slab);
 
@@ -148,13 +172,20 @@ static bool legs_mend(struct isw_device *dev)
 			at = (at + 1) % dev->nr_slabs;
 		}
 	}
-	c->mend_from = at;
 	if (c->nr_changed)
 		isw_slabs_drain(dev);
 	for (i = 0; i < c->nr_changed; i++)
 		isw_slab_kick(dev, c->changed[i]);
 	mutex_unlock(&dev->lock);
 	return c->nr_changed < LEGS_AT_ONCE;
+}
+
+/* What donors there are has changed, or a second has passed. */
+static void legs_mend(struct isw_copier *c)
+{
+	WRITE_ONCE(c->kicked, false);
+	while (!READ_ONCE(c->stopping) && !legs_mend_some(c->dev))
+		;
 }
 
 /*
@@ -176,6 +207,7 @@ static bool legs_droppable(struct isw_device *dev, struct isw_slab *slab,
 static void legs_drop(struct isw_device *dev, struct isw_slab *slab)
 {
 	struct isw_mapping *m, was, next;
+	struct isw_legs l;
 	unsigned int i;
 
 	mutex_lock(&dev->lock);
@@ -189,6 +221,13 @@ static void legs_drop(struct isw_device *dev, struct isw_slab *slab)
 			next.leg[i] = (struct isw_grant) {};
 	isw_slab_publish(dev, slab, &next);
 	isw_slabs_drain(dev);
+	l = legs_view(&next);
+	if (isw_slab_held_by(dev, slab, was.retiring, isw_legs_fill(&l))) {
+		/* a read found that a copy on the others is bad */
+		isw_slab_publish(dev, slab, &was);
+		isw_slabs_drain(dev);
+		goto out;
+	}
 	isw_slab_clear_copies(dev, slab, isw_word_of_legs(was.retiring));
 	for (i = 0; i < ISW_MAX_LEGS; i++) {
 		if (!(was.retiring & BIT(i)))
@@ -357,7 +396,8 @@ static bool extent_copy(struct isw_copier *c, u64 page, u32 count, u64 needs)
 	wait_for_completion(&c->done);
 	if (c->on_disk)
 		isw_staging_settle(io, true);
-	isw_stat_add(c->dev->stats, pages_copied, count);
+	if (atomic_read(&io->acked) || c->on_disk)
+		isw_stat_add(c->dev->stats, pages_copied, count);
 	return atomic_read(&io->acked) == legs &&
 	       c->on_disk == !!(needs & ISW_WORD_BACKUP);
 }
@@ -436,8 +476,9 @@ static bool slab_legless(struct isw_device *dev, struct isw_slab *slab)
 	for (i = 0; i < pages; i++)
 		if (atomic64_read(&words[i]) & ISW_WORD_WRITTEN)
 			break;
-	if (i < pages && (!READ_ONCE(dev->cfg.slab_cold_timeout) ||
-			  READ_ONCE(slab->touched)))
+	/* one after the other: map_work holds dev->lock until all have a leg */
+	if (i < pages && list_empty_careful(&dev->want) &&
+	    (!READ_ONCE(dev->cfg.slab_cold_timeout) || READ_ONCE(slab->touched)))
 		isw_slab_want(dev, slab);
 	return i < pages;
 }
@@ -452,16 +493,25 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 	u64 pages = isw_slab_pages(dev->slab_shift), i, needs;
 	atomic64_t *words = isw_slab_words(dev, slab);
 	unsigned int legs;
-	bool left = false;
+	bool left;
 	u32 n;
 
 	WRITE_ONCE(slab->degraded, false);
 	smp_mb();	/* pairs with isw_slab_note_degraded() */
-	left = slab_legless(dev, slab);
-	left |= !slab_fill(slab, &legs);
+	if (slab_legless(dev, slab)) {
+		isw_slab_note_degraded(slab);
+		return;
+	}
+	left = !slab_fill(slab, &legs);
 	for (i = 0; i < pages && !READ_ONCE(c->stopping); i += n) {
-		bool disk = dev->backup && isw_backup_takes(dev->backup);
+		bool disk = dev->backup && isw_backup_takes(dev->backup) &&
+			    isw_staging_spare(&dev->backup->staging);
 
+		/* a slab may take long, and others need legs meanwhile */
+		if (READ_ONCE(c->kicked)) {
+			legs_mend(c);
+			left |= !slab_fill(slab, &legs);
+		}
 		needs = 0;
 		n = extent_find(c, words + i, pages - i, legs, disk, &needs);
 		if (n)
@@ -486,8 +536,7 @@ static void copy_work(struct work_struct *work)
 	bool again = false;
 	u32 i;
 
-	while (!READ_ONCE(c->stopping) && !legs_mend(dev))
-		;
+	legs_mend(c);
 	for (i = 0; i < dev->nr_slabs && !READ_ONCE(c->stopping); i++) {
 		struct isw_slab *slab = &dev->slabs[i];
 
@@ -505,8 +554,10 @@ static void copy_work(struct work_struct *work)
 
 void isw_copier_kick(struct isw_device *dev)
 {
-	if (!READ_ONCE(dev->copier->stopping))
-		queue_delayed_work(isw_copy_wq, &dev->copier->work, 0);
+	if (READ_ONCE(dev->copier->stopping))
+		return;
+	WRITE_ONCE(dev->copier->kicked, true);
+	queue_delayed_work(isw_copy_wq, &dev->copier->work, 0);
 }
 
 int isw_copier_alloc(struct isw_device *dev)

@@ -133,7 +133,7 @@ static int config_check_donors(struct isw_device *dev)
 		isw_err(dev, "power: 1: no donor has an address, or all are to be drained\n");
 		return -EDESTADDRREQ;
 	}
-	isw_err(dev, "power: 1: redundancy is mirror and there is no second donor of another domain than %s\n",
+	isw_err(dev, "power: 1: redundancy is mirror and there is no second donor of another domain than %s's\n",
 		first->name);
 	return -EDESTADDRREQ;
 }
@@ -267,9 +267,13 @@ static int wait_first_grant(struct isw_device *dev)
 
 	ret = wait_event_interruptible_timeout(dev->ready_wait,
 					       READ_ONCE(dev->ready_suffice) ||
+					       (dev->backup &&
+						READ_ONCE(dev->nr_ready)) ||
 					       all_failed(dev),
 					       FIRST_GRANT_TIMEOUT);
-	if (READ_ONCE(dev->ready_suffice))
+	/* with the disk one leg will do to begin with */
+	if (READ_ONCE(dev->ready_suffice) ||
+	    (dev->backup && READ_ONCE(dev->nr_ready)))
 		return 0;
 	if (ret < 0)
 		return -EINTR;

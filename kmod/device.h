@@ -22,7 +22,7 @@
 
 #define ISW_MAX_SEGMENTS	16
 #define ISW_MAX_REQUEST		SZ_1M
-#define ISW_READY_MAX		16
+#define ISW_READY_MAX		17
 #define ISW_TICK		msecs_to_jiffies(50)
 
 enum isw_redundancy {
@@ -140,10 +140,13 @@ static inline unsigned int isw_legs_wanted(const struct isw_device *dev)
 	return dev->cfg.redundancy == ISW_REDUNDANCY_MIRROR ? 2 : 1;
 }
 
-/* Grants to be held ready: ready_grants slabs can be bound at once. */
+/*
+ * Grants to be held ready: ready_grants slabs can be bound at once. There is room
+ * for one more, of another donor, should all be of one.
+ */
 static inline unsigned int isw_ready_wanted(const struct isw_device *dev)
 {
-	return min_t(unsigned int, ISW_READY_MAX,
+	return min_t(unsigned int, ISW_READY_MAX - 1,
 		     READ_ONCE(dev->cfg.ready_grants) * isw_legs_wanted(dev));
 }
 

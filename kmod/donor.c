@@ -88,6 +88,7 @@ static void donor_fail_work(struct work_struct *work)
 	donor->broke = true;
 	donor_event(donor, ISW_DONOR_EV_DRAINED);
 	mod_delayed_work(isw_conn_wq, &donor->work, 0);
+	isw_map_kick(donor->dev);	/* legs that retire may be needed again */
 }
 
 /* ---- session slots ------------------------------------------------------ */

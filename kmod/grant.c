@@ -28,7 +28,10 @@ void isw_grant_return(struct isw_donor *donor, struct isw_grant_id id)
 
 /* ---- held ready --------------------------------------------------------- */
 
-/* May @donor have a leg next to those of @m? They should not die together. */
+/*
+ * May @donor have a leg next to those of @m? They should not die together. One
+ * that is to go, its donor drains, may be replaced by one of its own domain.
+ */
 static bool may_lie_beside(const struct isw_donor *donor,
 			   const struct isw_mapping *m)
 {
@@ -38,7 +41,7 @@ static bool may_lie_beside(const struct isw_donor *donor,
 		const struct isw_donor *other = m->leg[i].donor;
 
 		if (other && (other == donor ||
-			      (*donor->domain &&
+			      (*donor->domain && !isw_donor_draining(other) &&
 			       !strcmp(donor->domain, other->domain))))
 			return false;
 	}

@@ -54,7 +54,7 @@ static bool slab_cold(struct isw_device *dev, struct isw_slab *slab)
 {
 	unsigned long cold = READ_ONCE(dev->cfg.slab_cold_timeout) * HZ;
 	struct isw_mapping *m = isw_slab_mapping(dev, slab);
-	bool drain;
+	bool drain = false;
 
 	if (!m || !cold)
 		return false;

@@ -23,7 +23,7 @@
 #include "rdma.h"
 #include "slab.h"
 
-#define ISW_MAX_TRIES	8	/* failed work requests, each of another session */
+#define ISW_MAX_TRIES	8	/* rounds that no leg acknowledged */
 
 enum verdict {
 	POSTED,			/* completions will take it on */
@@ -113,7 +113,7 @@ static int leg_for_read(struct isw_io *io, const struct isw_mapping *m,
 	if (likely(!(legs & (legs - 1))))
 		return best;
 	for (i = 0; i < ISW_MAX_LEGS; i++) {
-		int leg = (io->page + io->cursor + i) % ISW_MAX_LEGS, n;
+		int leg = ((u32)io->page + io->cursor + i) % ISW_MAX_LEGS, n;
 
 		if (!(legs & BIT(leg)))
 			continue;
@@ -651,7 +651,8 @@ static void io_round_done(struct isw_io *io)
 		if (!isw_staging_settle(io, atomic_read(&io->acked)))
 			return;		/* isw_io_staged_end() */
 	}
-	if (!done && unlikely(io->tries >= ISW_MAX_TRIES)) {
+	if (!done && unlikely(!atomic_read(&io->acked)) &&
+	    ++io->tries >= ISW_MAX_TRIES) {
 		if (io->write)
 			write_fail(io);
 		io->status = BLK_STS_IOERR;
@@ -691,7 +692,5 @@ void isw_io_leg_done(struct isw_leg_wr *lw, bool ok)
 
 	if (likely(ok))
 		atomic_or(BIT(lw - io->leg), &io->acked);
-	else
-		io->tries++;
 	isw_io_put(io);
 }

@@ -58,7 +58,7 @@ struct isw_io {
 	bool from_disk;			/* read: the disk has been asked */
 	bool disk_refused;		/* read: and could not read this page */
 	bool copying;			/* copier: copies are being added */
-	u8 tries;			/* work requests that failed so far */
+	u8 tries;			/* rounds that no leg acknowledged */
 	u8 wait;			/* enum isw_wait: why it was parked */
 	blk_status_t status;
 	struct isw_slab *slab;

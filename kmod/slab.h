@@ -24,7 +24,7 @@ struct isw_grant {
 	struct isw_grant_id id;
 	u64 addr;
 	u32 rkey;
-	bool resumed;			/* map.c: listed by the new session */
+	bool resumed;			/* grant.c: listed by the new session */
 };
 
 struct isw_slab;
@@ -47,8 +47,8 @@ struct isw_slab {
 	struct isw_mapping maps[2];
 	u32 index;
 	u32 generation;
-	bool mark;			/* map.c, dev->lock: its leg lives on */
-	u8 dropped;			/* map.c, dev->lock: legs taken off, a bit each */
+	bool mark;			/* resume.c, dev->lock: its leg lives on */
+	u8 dropped;			/* resume.c, dev->lock: legs taken off, a bit each */
 	bool freed;			/* pages were discarded: it may be empty */
 	bool degraded;			/* pages may lack copies: copier.c looks */
 	bool touched;			/* read or written since idle.c looked */

@@ -72,6 +72,12 @@ u32 isw_staging_take(struct isw_staging *st, struct isw_staged **slots, u32 max)
 void isw_staging_written(struct isw_staging *st, struct isw_staged *slot, bool ok);
 void isw_staging_shed(struct isw_staging *st);
 
+/* Room for what is not urgent: half of it is kept for writes. */
+static inline bool isw_staging_spare(const struct isw_staging *st)
+{
+	return READ_ONCE(st->nr_free) > st->nr_slots / 2;
+}
+
 static inline u32 isw_staging_used(const struct isw_staging *st)
 {
 	return st->nr_slots - READ_ONCE(st->nr_free);

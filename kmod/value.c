@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Values that are written to configfs. */
 #include <linux/ctype.h>
-
 #include <linux/kernel.h>
 #include <linux/minmax.h>
 #include <linux/string.h>

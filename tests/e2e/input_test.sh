@@ -370,10 +370,10 @@ tool()
 	ctl "a bad slab size" 1 "slab_size: 3M: not a power of two from 1M to 4G (Invalid argument)" \
 		"create infiniswap9 --size 1G --slab-size 3M $good"
 	ctl "a mirror of one donor" 1 \
-		"redundancy is mirror and there is no second donor of another domain than d" \
+		"redundancy is mirror and there is no second donor of another domain than d's" \
 		"create infiniswap9 --size 1G --redundancy mirror --donor d=$donor"
 	ctl "a mirror within one domain" 1 \
-		"redundancy is mirror and there is no second donor of another domain than d" \
+		"redundancy is mirror and there is no second donor of another domain than d's" \
 		"create infiniswap9 --size 1G --redundancy mirror --donor d=$donor --donor e=10.7.0.99 \
 		--domain d=rack --domain e=rack"
 	ctl "a domain of an unknown donor" 2 "--domain e=rack: there is no --donor of this name" \
