@@ -45,6 +45,7 @@ struct options {
 	unsigned int write_percent;
 	unsigned int seconds;		/* 0: no limit */
 	uint64_t page_ins;		/* 0: no limit */
+	uint64_t interval_ns;		/* between lines of progress; 0: none */
 	uint64_t seed;
 	bool huge;
 	bool expect_sigbus;
@@ -58,16 +59,17 @@ struct counts {
 	uint64_t sigbus;	/* signals, several for a page that stays lost */
 	uint64_t eio;		/* pages that were lost at least once */
 	uint64_t max_ns;	/* of any access, one that ended in SIGBUS too */
+	uint64_t lately_ns;	/* the same, taken away with each line of progress */
 	struct histogram faults;	/* accesses that waited for a page-in */
 };
 
 /* Shared by all processes and locked in memory. */
-struct shared {
+static struct shared {
 	volatile bool stop;		/* end the passes, go to the last check */
 	volatile unsigned int filled;	/* processes that have filled their memory */
 	volatile unsigned int passed;	/* processes that have ended their passes */
 	struct counts counts[];
-};
+} *counters;
 
 /* ---- what a page holds ------------------------------------------------------ */
 
@@ -132,6 +134,12 @@ static void sigbus(int number)
 	siglongjmp(on_sigbus, 1);
 }
 
+static void sigterm(int number)
+{
+	(void)number;
+	counters->stop = true;
+}
+
 /* SA_NODEFER: the handler does not return, so nothing would unblock the signal. */
 static void catch_sigbus(void)
 {
@@ -161,8 +169,14 @@ static long major_faults(void)
 
 static void note_time(struct verifier *v, uint64_t ns)
 {
+	uint64_t lately = __atomic_load_n(&v->counts->lately_ns, __ATOMIC_RELAXED);
+
 	if (ns > v->counts->max_ns)
 		v->counts->max_ns = ns;
+	while (ns > lately &&
+	       !__atomic_compare_exchange_n(&v->counts->lately_ns, &lately, ns, false,
+					    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
 }
 
 /* Brings the page in and takes the time of it. */
@@ -421,6 +435,46 @@ struct report {
 	unsigned int failed;		/* processes that did not end by themselves */
 };
 
+/* So many pages since the last line, and the longest that one of them took. */
+static void tell_progress(const struct options *options, struct shared *shared,
+			  uint64_t now)
+{
+	static uint64_t told;
+	uint64_t pages = 0, longest = 0, ns;
+
+	for (unsigned int proc = 0; proc < options->procs; proc++) {
+		struct counts *counts = &shared->counts[proc];
+
+		pages += __atomic_load_n(&counts->accesses, __ATOMIC_RELAXED);
+		ns = __atomic_exchange_n(&counts->lately_ns, 0, __ATOMIC_RELAXED);
+		if (ns > longest)
+			longest = ns;
+	}
+	printf("progress %llu %llu %llu\n", (unsigned long long)now,
+	       (unsigned long long)(pages - told), (unsigned long long)longest);
+	fflush(stdout);
+	told = pages;
+}
+
+/* A tick of 100 ms, or until the next line of progress. */
+static void pause_until_due(const struct options *options, struct shared *shared)
+{
+	static uint64_t due;
+	uint64_t now = now_ns();
+
+	if (!options->interval_ns) {
+		usleep(100000);
+		return;
+	}
+	if (now < due)
+		usleep((unsigned int)((due - now) / 1000));
+	now = now_ns();
+	if (now >= due) {
+		tell_progress(options, shared, now);
+		due = now + options->interval_ns;
+	}
+}
+
 static bool limit_reached(const struct options *options,
 			  const struct report *report)
 {
@@ -458,7 +512,7 @@ static void watch(const struct options *options, struct shared *shared,
 	unsigned int alive = options->procs;
 
 	while ((alive = reap(alive, shared, report))) {
-		usleep(100000);
+		pause_until_due(options, shared);
 		if (!report->filled_ns && shared->filled == options->procs) {
 			report->filled_ns = now_ns();
 			fprintf(stderr, "pageverify: filled\n");
@@ -545,6 +599,7 @@ static bool succeeded(const struct options *options, const struct counts *sum,
 
 static int run(const struct options *options)
 {
+	static char line[1024];	/* stdout's, locked in memory with all else */
 	size_t bytes = sizeof(struct shared) +
 		       options->procs * sizeof(struct counts);
 	struct shared *shared = map(bytes, MAP_SHARED, "counters");
@@ -555,6 +610,9 @@ static int run(const struct options *options)
 	};
 	struct counts sum = { 0 };
 
+	counters = shared;
+	signal(SIGTERM, sigterm);
+	setvbuf(stdout, line, _IOFBF, sizeof(line));
 	fprintf(stderr, "pageverify: seed %llu\n",
 		(unsigned long long)options->seed);
 	start(options, shared);
@@ -574,7 +632,8 @@ static int run(const struct options *options)
 static const char usage[] =
 	"Usage: pageverify [OPTIONS]\n\n"
 	"Fill memory, walk through it and verify every page that is touched; at the\n"
-	"end verify all of it. With -t or -i the passes are repeated until then.\n\n"
+	"end verify all of it. With -t or -i the passes are repeated until then, or\n"
+	"until SIGTERM.\n\n"
 	"  -p N     processes (1)\n"
 	"  -m MIB   memory per process (64)\n"
 	"  -S N     sequential passes (0)\n"
@@ -582,6 +641,8 @@ static const char usage[] =
 	"  -w PCT   pages rewritten, percent of accesses (30)\n"
 	"  -t SEC   stop the passes after so long\n"
 	"  -i N     stop the passes after N page-ins of the whole system\n"
+	"  -I MS    a line each MS: progress TIME PAGES LONGEST, times in ns, TIME of\n"
+	"           the monotonic clock, LONGEST of one page since the last line\n"
 	"  -s SEED  (taken from the clock, and printed)\n"
 	"  -H       ask for huge pages instead of refusing them\n"
 	"  -e       expect lost pages: SIGBUS is counted and is no failure\n"
@@ -595,7 +656,7 @@ static void parse(struct options *options, int argc, char **argv)
 {
 	int opt;
 
-	while ((opt = getopt(argc, argv, "p:m:S:R:w:t:i:s:Heh")) >= 0) {
+	while ((opt = getopt(argc, argv, "p:m:S:R:w:t:i:I:s:Heh")) >= 0) {
 		switch (opt) {
 		case 'p':
 			options->procs = (unsigned int)number(optarg, 1, MAX_PROCS);
@@ -617,6 +678,9 @@ static void parse(struct options *options, int argc, char **argv)
 			break;
 		case 'i':
 			options->page_ins = number(optarg, 1, UINT64_MAX);
+			break;
+		case 'I':
+			options->interval_ns = number(optarg, 1, 1000000) * 1000000;
 			break;
 		case 's':
 			options->seed = number(optarg, 0, UINT64_MAX);

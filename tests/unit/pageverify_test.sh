@@ -141,6 +141,30 @@ test_a_stale_page_is_seen()
 	seen 'page 400 .* process 0 page 400 version'
 }
 
+test_sigterm_ends_the_passes_and_all_is_verified()
+{
+	begin -t 600
+	kill -TERM "$parent"
+	ended 0
+	seen '"bad": 0'
+}
+
+test_progress_tells_when_how_much_and_the_longest()
+{
+	begin -t 2 -I 50
+	ended 0
+	awk '/^progress [0-9]+ [0-9]+ [0-9]+$/ {
+		if (lines++ && ($2 - last < 50e6 || $2 - last > 1e9))
+			bad = 1
+		last = $2
+		pages += $3
+		if ($4 > longest)
+			longest = $4
+	}
+	END { print lines, pages, longest; exit bad || lines < 20 || lines > 60 || !pages || !longest }' \
+		"$scratch/out"
+}
+
 test_a_process_that_dies_is_seen()
 {
 	begin -t 3
