@@ -1,0 +1,165 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout=600
+#
+# One donor of two goes silent, in each way that it can: with another copy every
+# request is served within stall_ms and 2 s, and nothing is lost. Without one,
+# requests are held, and a donor that was only silent has its pages still.
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/lib/functions.sh
+. "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
+# shellcheck source=tests/lib/faults.sh
+. "$ISW_TOP/tests/lib/faults.sh"
+
+donor_arguments=(--slab_size=1M)
+stall_ms=1000
+disk=/dev/disk/by-id/virtio-lab-disk
+
+# device_on OPTION… - 32 MiB in slabs of 1 MiB over both donors
+device_on()
+{
+	lab_device_on 32M 1M "$@" -o "stall_ms=$stall_ms" -o donor_loss_timeout=60
+	wait_for 30 lab_counter_is client donors/donor1/state live
+	wait_for 30 lab_counter_is client donors/donor2/state live
+}
+
+device_off()
+{
+	lab_run client infiniswapctl remove infiniswap0
+}
+
+# write_all WORD, read_all WORD - 8 MiB; they print how long that took, in ms
+write_all()
+{
+	lab exec client --timeout 120 -- sh -c "yes $1 | head -c 8M >/run/wanted
+		t=\$(date +%s%N)
+		dd if=/run/wanted of=/dev/infiniswap0 bs=64k oflag=direct status=none
+		echo \$(((\$(date +%s%N) - t) / 1000000))"
+}
+
+read_all()
+{
+	lab exec client --timeout 120 -- sh -c "yes $1 | head -c 8M >/run/wanted
+		t=\$(date +%s%N)
+		dd if=/dev/infiniswap0 bs=64k count=128 iflag=direct status=none >/run/got
+		t=\$(((\$(date +%s%N) - t) / 1000000))
+		cmp /run/wanted /run/got >&2 && echo \$t"
+}
+
+# both_hold_pages - by slabs bound to them, of the eight that were written
+both_hold_pages()
+{
+	[ "$(lab_counter client donors/donor1/slabs)" -gt 0 ] &&
+		[ "$(lab_counter client donors/donor2/slabs)" -gt 0 ]
+}
+
+nothing_is_lost()
+{
+	local counter
+
+	for counter in lost_pages read_errors write_errors crc_errors; do
+		[ "$(lab_counter client "$counter")" = 0 ] || fail "$counter: $(lab_counter client "$counter")"
+	done
+}
+
+in_time()
+{
+	echo "$1: $2 ms"
+	[ "$2" -le $((stall_ms + 2000)) ] || fail "more than $stall_ms + 2000 ms"
+}
+
+# served_without KIND - donor1 is struck, read, written and read again
+served_without()
+{
+	local breaks ms
+
+	device_on --redundancy backup --backup "$disk"
+	write_all NODONOR >/dev/null
+	wait_for 20 lab_counter_above client slabs_mapped 7
+	write_all FIRSTONE >/dev/null
+	wait_for 20 lab_counter_is client staged_pages 0
+	both_hold_pages
+	"$1_begin" donor1
+	ms=$(read_all FIRSTONE)
+	in_time read "$ms"
+	ms=$(write_all SECOND.)
+	in_time write "$ms"
+	ms=$(read_all SECOND.)
+	in_time "read again" "$ms"
+	breaks=$(lab_counter client failovers)
+	[ "$breaks" -gt 0 ] || fail "$1 was not noticed"
+	nothing_is_lost
+	"$1_end" donor1
+	wait_for 60 lab_counter_is client donors/donor1/state live
+	read_all SECOND. >/dev/null
+	write_all THIRD.. >/dev/null
+	read_all THIRD.. >/dev/null
+	nothing_is_lost
+	device_off
+}
+
+lab_up --donors 2 --client-mem 256M --disk 64M --daemon-args="${donor_arguments[*]}"
+
+test_frozen_donor()			{ served_without freeze; }
+test_donor_that_hears_nothing()		{ served_without cut_in; }
+test_donor_that_is_not_heard()		{ served_without cut_out; }
+test_donor_whose_nic_is_removed()	{ served_without nic; }
+test_donor_that_takes_no_session()	{ served_without reject; }
+test_donor_that_lends_nothing()		{ served_without refuse; }
+test_donor_without_power()		{ served_without power; }
+
+# Nobody has that address: each attempt to connect takes seconds.
+test_donor_that_never_was_is_in_no_ones_way()
+{
+	local ms
+
+	device_on --redundancy backup --backup "$disk" --donor absent=10.7.0.99
+	ms=$(write_all MAPPED.)
+	in_time write "$ms"
+	wait_for 20 lab_counter_is client slabs_mapped 8
+	both_hold_pages
+	read_all MAPPED. >/dev/null
+	nothing_is_lost
+	device_off
+}
+
+# held KIND - without another copy, requests wait and are served with its pages
+held()
+{
+	local reader
+
+	device_on
+	write_all NOCOPY.
+	both_hold_pages
+	"$1_begin" donor1
+	read_all NOCOPY. >/dev/null &
+	reader=$!
+	wait_for 20 lab_counter_is client donors/donor1/state reconnecting
+	kill -0 "$reader" || fail "the read did not wait"
+	"$1_end" donor1
+	wait "$reader"
+	[ "$(lab_counter client reconnects)" -gt 0 ]
+	nothing_is_lost
+	device_off
+}
+
+test_without_another_copy_a_frozen_donor_comes_back_with_its_pages()
+{
+	held freeze
+}
+
+test_without_another_copy_a_cut_donor_comes_back_with_its_pages()
+{
+	held cut
+}
+
+test_kernel_logs_are_clean()
+{
+	lab_run client rmmod infiniswap
+	lab_logs_clean
+}
+
+ktap_main
