@@ -17,7 +17,7 @@ PACKAGES_LAB="gcc libc6-dev python3 kmod cpio e2fsprogs xz-utils
 	util-linux qemu-system-x86 zstd"
 
 # To run the whole test suite.
-PACKAGES_CHECK="bzip2 groff-base libasan8 libubsan1 shellcheck rsync perl sparse"
+PACKAGES_CHECK="bzip2 gnuplot-nox groff-base libasan8 libubsan1 shellcheck rsync perl sparse"
 
 # packages_of SET... - print the packages of the named sets.
 packages_of()

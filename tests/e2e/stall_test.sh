@@ -1,0 +1,173 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout=1500
+#
+# Donors lose power under swap at full pressure. When the client has noticed, what
+# waited goes on from the other copy: half of the kills cost at most 250 ms more,
+# and none more than that and the longest wait before it. The throughput over time
+# is drawn into build/stall-MODE.svg.
+#
+#	ISW_KILLS=10		kills (2)
+#	ISW_STALL_MODE=MODE	backup or mirror alone
+#	ISW_KERNEL=6.12		of the guests
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/lib/functions.sh
+. "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
+# shellcheck source=tests/lib/faults.sh
+. "$ISW_TOP/tests/lib/faults.sh"
+
+kernel=${ISW_KERNEL:-6.1}
+case $kernel in
+6.1)	memory=256M load_mib=130 ;;
+*)	memory=384M load_mib=200 ;;
+esac
+kills=${ISW_KILLS:-2}
+donors=(donor1 donor2 donor3)
+donor_arguments=(--slab_size=4M)
+tracing=/sys/kernel/tracing
+scratch=$(mktemp -d)
+cleanup_add rm -rf "$scratch"
+
+field()
+{
+	sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" "$scratch/samples"
+}
+
+# samples_more_than N - lines of progress, ten a second
+samples_more_than()
+{
+	[ "$(wc -l <"$scratch/samples")" -gt "$1" ]
+}
+
+# samples_pass N - wait for so many more
+samples_pass()
+{
+	wait_for $((30 + $1)) samples_more_than $(($(wc -l <"$scratch/samples") + $1))
+}
+
+load_start()
+{
+	lab exec client --timeout 0 -- pageverify -p 2 -m "$load_mib" -R 1000000 -w 30 -t 1000000 -I 100 \
+		-s "${ISW_SEED:-$RANDOM}" 2>"$scratch/errors" |
+		while read -r line; do
+			echo "$EPOCHREALTIME $line"
+		done >"$scratch/samples" &
+	load=$!
+	wait_for 120 grep -q filled "$scratch/errors"
+}
+
+load_end()
+{
+	# shellcheck disable=SC2016 # for the guest's shell
+	lab_run client 'kill -TERM $(pidof pageverify)'
+	wait "$load"
+	cat "$scratch/errors"
+	tail -n 1 "$scratch/samples"
+	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
+	[ "$(field failed)" = 0 ] || fail "$(field failed) processes died"
+	[ "$(field sigbus)" = 0 ] || fail "$(field sigbus) SIGBUS"
+	[ "$(lab_counter client read_errors)" = 0 ]
+	[ "$(lab_counter client lost_pages)" = 0 ]
+}
+
+# well - every donor can be used, and no page waits to be copied
+well()
+{
+	local donor
+
+	for donor in "${donors[@]}"; do
+		lab_counter_is client "donors/$donor/state" live || return
+	done
+	[ "$mode" = backup ] || lab_counter_is client degraded_pages 0
+}
+
+# fullest - the donor with the most slabs
+fullest()
+{
+	# shellcheck disable=SC2016 # for the guest's shell
+	lab_run client 'cd /sys/block/infiniswap0/infiniswap/donors && for donor in *; do
+		echo $(cat $donor/slabs) $donor; done' | sort -rn | sed -n '1s/.* //p'
+}
+
+kill_one()
+{
+	local donor calm
+
+	wait_for 180 well
+	donor=$(fullest)
+	calm=$EPOCHREALTIME
+	samples_pass 60
+	lab kill "$donor"
+	echo "$EPOCHREALTIME $donor $calm" >>"$scratch/kills"
+	samples_pass 60
+	lab start "$donor"
+}
+
+plot()
+{
+	gnuplot <<-END
+		set terminal svg size 1000,500 background "white"
+		set output "$ISW_TOP/build/stall-$mode.svg"
+		set title "redundancy $mode: a donor loses power (dashed)"
+		set xlabel "seconds"
+		set ylabel "pages a second"
+		set y2label "longest wait of a page, ms"
+		set y2tics
+		set ytics nomirror
+		set yrange [0:*]
+		set y2range [0:*]
+		set for [line in "$(cut -d ' ' -f 1 "$scratch/plot.kills" | paste -sd ' ')"] arrow \
+			from first real(line), graph 0 to first real(line), graph 1 nohead dashtype 2
+		plot "$scratch/plot.data" using 1:2 with lines title "pages a second", \
+			"" using 1:3 axes x1y2 with impulses title "longest wait"
+	END
+}
+
+# stalls MODE
+stalls()
+{
+	local mode=$1 n status=0
+
+	lab swap on --size 448M --slab-size 4M --redundancy "$mode" stall_ms=2000 donor_loss_timeout=2
+	lab_run client "echo mono >$tracing/trace_clock &&
+		echo 1 >$tracing/events/infiniswap/isw_session_broken/enable"
+	load_start
+	rm -f "$scratch/kills"
+	for ((n = 0; n < kills; n++)); do
+		kill_one
+	done
+	wait_for 180 well
+	lab exec client -- cat "$tracing/trace" >"$scratch/trace"
+	load_end
+	/usr/bin/python3 -S "$ISW_TOP/tests/lib/stalls.py" "$scratch"/{samples,kills,trace,plot} || status=$?
+	plot
+	echo "build/stall-$mode.svg"
+	[ "$status" = 0 ]
+	lab_run client "echo 0 >$tracing/events/infiniswap/enable"
+	lab swap off
+	lab_run client rmmod infiniswap
+}
+
+chosen()
+{
+	[ "${ISW_STALL_MODE:-$1}" = "$1" ]
+}
+
+lab_up --kernel "$kernel" --donors 3 --client-mem "$memory" --donor-mem 1G --disk 512M --daemon-args="${donor_arguments[*]}"
+
+if chosen backup; then
+	test_with_a_backup_a_dead_donor_costs_little_more_than_noticing_it()
+	{
+		stalls backup
+	}
+fi
+
+test_kernel_logs_are_clean()
+{
+	lab_logs_clean
+}
+
+ktap_main
