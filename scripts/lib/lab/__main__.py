@@ -30,7 +30,8 @@ def parser():
     up.add_argument("--disk", default="1G", metavar="SIZE",
                     help="extra disk of each client, or none (default: %(default)s)")
     up.add_argument("--sysctl", action="append", default=[], metavar="NAME=VALUE",
-                    help="on every node, repeatable (default: vm.min_free_kbytes=8192)")
+                    help="on every node, repeatable; NAME= leaves it as the kernel has it"
+                         " (default: vm.min_free_kbytes=8192)")
     up.add_argument("--daemon-args", "--donor-args", default="", metavar="ARGS",
                     help="for infiniswapd, as one word")
     up.add_argument("--no-daemon", dest="daemon", action="store_false",

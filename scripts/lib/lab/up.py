@@ -39,7 +39,7 @@ def parse_sysctls(settings):
         if not equals or not key:
             raise UsageError(f"--sysctl '{setting}': not NAME=VALUE")
         merged[key] = value
-    return [f"{key}={value}" for key, value in merged.items()]
+    return [f"{key}={value}" for key, value in merged.items() if value]
 
 
 def plan_nodes(options):

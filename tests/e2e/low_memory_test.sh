@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout=400
+#
+# A client with as little memory as it boots with, and the kernel's own reserve:
+# Soft-RoCE may get stuck then, and with a backup the client must not. For a
+# minute no page is wrong or lost, and the client answers all the time.
+#
+#	ISW_KERNEL=6.12		of the guests
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/lib/functions.sh
+. "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
+
+kernel=${ISW_KERNEL:-6.1}
+answers_within=10	# seconds
+result=$(mktemp)
+cleanup_add rm -f "$result"
+
+case $kernel in
+6.1)	memory=128M ;;
+*)	memory=144M ;;
+esac
+
+field()
+{
+	sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" "$result"
+}
+
+# heartbeat - run a program in the client till the load has ended; what the
+# slowest took is in $longest, in ms
+heartbeat()
+{
+	local began took
+
+	longest=0
+	while kill -0 "$load" 2>/dev/null; do
+		began=${EPOCHREALTIME/./}
+		lab exec client --timeout "$answers_within" -- true ||
+			fail "no answer in $answers_within s"
+		took=$(((${EPOCHREALTIME/./} - began) / 1000))
+		((took <= longest)) || longest=$took
+		sleep 0.2
+	done
+}
+
+# The lab's own settings would give it a larger reserve.
+lab_up --kernel "$kernel" --donors 2 --client-mem "$memory" --sysctl vm.min_free_kbytes= \
+	--disk 512M --daemon-args=--slab_size=4M
+
+test_a_minute_of_swap_with_the_kernels_own_reserve()
+{
+	local longest
+
+	lab_run client 'cat /proc/sys/vm/min_free_kbytes; grep MemTotal /proc/meminfo'
+	[ "$(lab_run client cat /proc/sys/vm/min_free_kbytes)" -lt 2048 ]
+	lab swap on --size 384M --slab-size 4M --redundancy backup
+	lab exec client --timeout 240 -- pageverify -p 1 -m 256 -R 1000000 -w 70 -t 60 \
+		-s "${ISW_SEED:-$RANDOM}" >"$result" 2>&1 &
+	load=$!
+	heartbeat
+	wait "$load" || fail "pageverify: $(cat "$result")"
+	cat "$result"
+	echo "the slowest of all answers took $longest ms"
+	echo "$(lab_counter client failovers) sessions broke"
+	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
+	[ "$(field sigbus)" = 0 ] || fail "$(field sigbus) SIGBUS"
+	[ "$(field pswpin)" -ge 5000 ] || fail "$(field pswpin) page-ins"
+	[ "$(lab_counter client read_errors)" = 0 ]
+}
+
+test_swapoff_and_rmmod_succeed()
+{
+	lab swap off
+	lab_run client rmmod infiniswap
+}
+
+test_kernel_logs_are_clean()
+{
+	lab_logs_clean
+}
+
+ktap_main

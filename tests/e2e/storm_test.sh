@@ -1,0 +1,269 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout=1800
+#
+# Everything breaks, one thing after the other, under swap that is verified at
+# full pressure: no page is ever wrong or lost. One run is one seed: each kind of
+# fault once, in seeded order, on seeded donors, for a seeded while.
+#
+#	ISW_SEED=N		that run again
+#	ISW_STORM_MODE=MODE	backup, mirror or mirror+backup alone
+#	ISW_KERNEL=6.12		of the guests
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/lib/functions.sh
+. "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
+# shellcheck source=tests/lib/faults.sh
+. "$ISW_TOP/tests/lib/faults.sh"
+
+seed=${ISW_SEED:-$((RANDOM << 15 | RANDOM))}
+kernel=${ISW_KERNEL:-6.1}
+case $kernel in
+6.1)	memory=256M load_mib=130 ;;
+*)	memory=384M load_mib=200 ;;
+esac
+donors=(donor1 donor2 donor3)
+donor_arguments=(--slab_size=4M)
+every=12		# seconds from one fault to the next, at least
+stall_ms=2000
+result=$(mktemp)
+cleanup_add rm -f "$result"
+
+donor_kinds=(daemon power freeze cut_in cut_out cut restart nic refuse reject queue_pair netem)
+disk_kinds=(disk_hold disk_error)
+
+field()
+{
+	sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" "$result"
+}
+
+# ---- the disk, as a fault of no donor ---------------------------------------
+
+disk_hold_begin()	{ lab disk client iops 1; }
+disk_hold_end()		{ lab disk client none; }
+
+# Reads of what lies there alone would fail, too, unless two donors have it all.
+disk_error_begin()
+{
+	if [ "$mode" = backup ]; then
+		lab_run client sh /tmp/backup-disk write-error
+	else
+		lab_run client sh /tmp/backup-disk error
+	fi
+	wait_for 20 lab_counter_is client backup failed
+}
+
+disk_error_end()	{ lab_run client sh /tmp/backup-disk linear; }
+
+# ---- the plan ---------------------------------------------------------------
+
+# draw N - REPLY is one of 0 to N-1. Not in a subshell: RANDOM would start anew.
+draw()
+{
+	REPLY=$(((RANDOM << 15 | RANDOM) % $1))
+}
+
+# draw_donors - REPLY is one donor, or with a backup any number of them
+draw_donors()
+{
+	local donor drawn=()
+
+	if [ "$mode" != mirror ]; then
+		for donor in "${donors[@]}"; do
+			draw 2
+			((REPLY == 0)) || drawn+=("$donor")
+		done
+	fi
+	if [ ${#drawn[@]} = 0 ]; then
+		draw ${#donors[@]}
+		drawn=("${donors[REPLY]}")
+	fi
+	REPLY=${drawn[*]}
+}
+
+# plan - what happens, one line for each fault: KIND SECONDS DONOR…
+plan()
+{
+	local kinds=("${donor_kinds[@]}") i kind hold
+
+	[ "$mode" = mirror ] || kinds+=("${disk_kinds[@]}")
+	RANDOM=$((seed & 32767))
+	for ((i = ${#kinds[@]} - 1; i > 0; i--)); do
+		draw $((i + 1))
+		kind=${kinds[REPLY]} kinds[REPLY]=${kinds[i]} kinds[i]=$kind
+	done
+	# Nothing writes to the disk again what it missed, so nothing may come after.
+	$copier || mapfile -t kinds < <(printf '%s\n' "${kinds[@]}" | sed '/disk_error/d'; echo disk_error)
+	planned=()
+	for kind in "${kinds[@]}"; do
+		draw 5
+		hold=$((REPLY + 4))	# longer than it takes to notice
+		draw_donors
+		[[ $kind != disk_* ]] || REPLY=
+		planned+=("$kind $hold $REPLY")
+	done
+}
+
+# ---- one run ----------------------------------------------------------------
+
+# broken DONOR - how often its session broke so far
+broken()
+{
+	lab_run client "dmesg | grep -c '$1: session broken' || true"
+}
+
+breaks_more_than()
+{
+	[ "$(broken "$1")" -gt "$2" ]
+}
+
+all_live()
+{
+	local donor
+
+	for donor; do
+		lab_counter_is client "donors/$donor/state" live || return
+	done
+}
+
+load_runs()
+{
+	kill -0 "$load" 2>/dev/null || fail "pageverify ended: $(cat "$result")"
+}
+
+# each KIND begin|end DONOR… - at the same time
+each()
+{
+	local donor pid pids=()
+
+	if [ $# = 2 ]; then
+		"$1_$2"
+		return
+	fi
+	for donor in "${@:3}"; do
+		"$1_$2" "$donor" &
+		pids+=($!)
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid"
+	done
+}
+
+# fault KIND SECONDS DONOR… - it happens, is seen to, and is over
+fault()
+{
+	local kind=$1 hold=$2 donor began
+	local -A before=()
+
+	shift 2
+	wait_for 60 all_live "$@"
+	for donor; do
+		before[$donor]=$(broken "$donor")
+	done
+	began=$SECONDS
+	echo "$((SECONDS - start)) s: $kind $* for $hold s"
+	each "$kind" begin "$@"
+	sleep "$hold"		# this is what the fault is
+	if [ "$kind" != netem ]; then
+		for donor; do
+			breaks_more_than "$donor" "${before[$donor]}" ||
+				fail "$kind did nothing to $donor"
+		done
+	fi
+	each "$kind" end "$@"
+	if [ "$mode" = mirror ] || [[ $kind == disk_* ]]; then
+		wait_for 120 all_live "${donors[@]}"
+		$copier || return 0
+		wait_for 120 lab_counter_is client degraded_pages 0
+	fi
+	load_runs
+	((SECONDS - began >= every)) || sleep $((every - SECONDS + began))
+}
+
+swap_on()
+{
+	local options=(--size 448M --slab-size 4M --redundancy "${mode%%+*}" "stall_ms=$stall_ms")
+
+	if [[ $mode == *backup ]]; then
+		lab_run client sh /tmp/backup-disk make
+		options+=(backup=/dev/mapper/backup)
+	fi
+	# with a backup some faults are longer than that, some are not
+	case $mode in
+	mirror) options+=(donor_loss_timeout=10) ;;
+	*) options+=(donor_loss_timeout=4) ;;
+	esac
+	lab swap on "${options[@]}"
+}
+
+swap_off()
+{
+	lab swap off
+	[[ $mode != *backup ]] || lab_run client sh /tmp/backup-disk drop
+	lab_run client rmmod infiniswap
+}
+
+counters()
+{
+	# shellcheck disable=SC2016 # for the guest's shell
+	lab_run client 'cd /sys/block/infiniswap0/infiniswap && for file in *; do
+		[ ! -f $file ] || echo $file $(cat $file); done; dmesg | grep infiniswap0 | tail -n 40'
+}
+
+# storm MODE
+storm()
+{
+	local mode=$1 planned line start=$SECONDS copier=false
+
+	echo "seed $seed"
+	swap_on
+	! lab_counter client pages_copied || copier=true
+	lab exec client --timeout 0 -- pageverify -p 2 -m "$load_mib" -R 1000000 -w 30 -t 1000000 \
+		-s "$seed" >"$result" 2>&1 &
+	load=$!
+	wait_for 120 grep -q filled "$result"
+	plan
+	for line in "${planned[@]}"; do
+		# shellcheck disable=SC2086 # words
+		fault $line
+	done
+	wait_for 90 all_live "${donors[@]}"
+	# shellcheck disable=SC2016 # for the guest's shell
+	lab_run client 'kill -TERM $(pidof pageverify)'
+	wait "$load" || { counters; fail "pageverify: $(cat "$result")"; }
+	cat "$result"
+	counters
+	echo "$((SECONDS - start)) s"
+	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
+	[ "$(field sigbus)" = 0 ] || fail "$(field sigbus) SIGBUS"
+	[ "$(lab_counter client read_errors)" = 0 ]
+	[ "$(lab_counter client lost_pages)" = 0 ]
+	[ "$(lab_counter client crc_errors)" = 0 ]
+	swap_off
+}
+
+# chosen MODE - fails if this run is of another one
+chosen()
+{
+	[ "${ISW_STORM_MODE:-$1}" = "$1" ]
+}
+
+lab_up --kernel "$kernel" --donors 3 --client-mem "$memory" --donor-mem 1G \
+	--disk 512M --daemon-args="${donor_arguments[*]}"
+lab put client "$here/guest/backup-disk" /tmp
+
+if chosen backup; then
+	test_with_a_backup_no_fault_costs_a_page()
+	{
+		storm backup
+	}
+fi
+
+test_kernel_logs_are_clean()
+{
+	lab_logs_clean
+}
+
+ktap_main
