@@ -103,5 +103,17 @@ queue_pair_begin()
 
 queue_pair_end()	{ :; }
 
+# Its slabs move to the others; it is taken back.
+drain_begin()
+{
+	lab_run client "echo 1 >/sys/kernel/config/infiniswap/infiniswap0/donors/$1/drain"
+	wait_for 120 lab_counter_is client "donors/$1/slabs" 0
+}
+
+drain_end()
+{
+	lab_run client "echo 0 >/sys/kernel/config/infiniswap/infiniswap0/donors/$1/drain"
+}
+
 netem_begin()	{ lab netem "$1" delay 30ms 10ms loss 2%; }
 netem_end()	{ lab netem "$1" none; }
