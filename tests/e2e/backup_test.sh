@@ -210,6 +210,83 @@ test_disk_fails_and_comes_back()
 	device_off
 }
 
+# put N WORD - 16 KiB of it at N times 16 KiB
+put()
+{
+	lab_run client "yes $2 | dd of=/dev/infiniswap0 bs=16k seek=$1 count=1 iflag=fullblock \
+		oflag=direct 2>&1"
+}
+
+# flip WORD - one bit in each page of donors that is full of it; prints how many
+flip()
+{
+	local donor n=0
+
+	for donor in donor1 donor2; do
+		# shellcheck disable=SC2016 # for the guest's shell
+		: $((n += $(lab_run "$donor" 'memflip $(pidof infiniswapd) "'"$1"'
+"')))
+	done
+	echo "$n"
+}
+
+# 16 pages, four each: in staging, with a donor, with a donor whose copy is bad so
+# that the disk's is taken, nowhere. The disk is held: staging keeps what it has.
+test_one_read_of_pages_from_four_places()
+{
+	local count
+	local -A before
+
+	device_on
+	put 1 REMOTE.
+	wait_for 20 lab_counter_is client slabs_mapped 1
+	put 1 REMOTE.
+	put 2 ONDISK.
+	wait_for 20 lab_counter_is client staged_pages 0
+	[ "$(flip ONDISK.)" = 4 ]
+	disk hold
+	put 0 STAGED.
+	for count in pages_in_staged pages_in_backup crc_errors; do
+		before[$count]=$(lab_counter client "$count")
+	done
+
+	lab exec client --timeout 60 -- dd if=/dev/infiniswap0 of=/run/got bs=64k count=1 \
+		iflag=direct 2>&1 &
+	load=$!
+	wait_for 20 lab_run client \
+		grep -q 'read 0 16 0 parked backup' /sys/kernel/debug/infiniswap/infiniswap0/requests
+	disk go-on
+	wait "$load"
+	lab_run client 'for word in STAGED. REMOTE. ONDISK.; do yes $word | head -c 16k; done >/run/wanted
+		head -c 16k /dev/zero >>/run/wanted; cmp /run/wanted /run/got'
+	for count in pages_in_staged pages_in_backup crc_errors; do
+		[ $(($(lab_counter client "$count") - before[$count])) = 4 ] ||
+			fail "$count: $(lab_counter client "$count"), was ${before[$count]}"
+	done
+	device_off
+}
+
+test_no_sleep_until_the_disk_has_every_page()
+{
+	device_on
+	pattern_write 0 1 BEFORE..
+	wait_for 20 lab_counter_is client slabs_mapped 1
+	wait_for 20 lab_counter_is client staged_pages 0
+	disk hold
+	pattern_write 0 1 AFTERIT.
+	! lab_run client 'echo freeze >/sys/power/state' || fail "suspended"
+	lab_run client dmesg | grep 'infiniswap0: suspend refused: 256 pages are not on the backup disk'
+	! lab_run client 'echo disk >/sys/power/state' || fail "hibernated"
+	lab_run client dmesg | grep 'infiniswap0: hibernation refused: 256 pages are not on the'
+	disk go-on
+	wait_for 20 lab_counter_is client staged_pages 0
+	# all but the sleep itself, with a donor that holds pages
+	lab_run client 'echo freezer >/sys/power/pm_test && echo freeze >/sys/power/state &&
+		echo none >/sys/power/pm_test'
+	pattern_is 0 1 AFTERIT.
+	device_off
+}
+
 test_every_flipped_bit_is_caught_and_read_from_the_disk()
 {
 	local flipped=0 donor n
