@@ -62,13 +62,13 @@ trace_off()
 
 # ours KIND - the stacks that lead from the module to an allocation, and their
 # number last. What an interrupt does in the middle of the module is not ours,
-# nor what Soft-RoCE does with a request that was handed to it.
+# nor what Soft-RoCE or the backup disk does with what was handed to it.
 ours()
 {
 	awk '
 		/stacktrace:/ { stack = whose = ""; next }
 		/hitcount:/ { if (whose == "ours") { n += $NF; printf "%s%s\n", stack, $0 } next }
-		whose == "" && / (asm_|handle_softirqs|__do_softirq|do_softirq|rxe_post_send)/ { whose = "other" }
+		whose == "" && / (asm_|handle_softirqs|__do_softirq|do_softirq|rxe_post_send|submit_bio|blk_finish_plug)/ { whose = "other" }
 		whose == "" && /\[infiniswap\]/ { whose = "ours" }
 		{ stack = stack $0 "\n" }
 		END { print n + 0 }' "$stacks/$1"
@@ -122,6 +122,35 @@ test_100000_requests_without_an_allocation()
 	done
 	# the block layer's own are there: the trace was on all the time
 	[ "$all" -ge 1000 ]
+}
+
+# Staging, sums and the disk's bios: all were there before.
+test_requests_with_a_backup_allocate_nothing()
+{
+	local kind before after config=/sys/block/infiniswap1/infiniswap
+
+	lab_run client infiniswapctl create infiniswap1 --size 32M --slab-size 1M --redundancy backup \
+		--backup /dev/disk/by-id/virtio-lab-disk --ready-grants 16 --donor donor1=10.7.0.101
+	wait_for 20 lab_run client test -b /dev/infiniswap1
+	# slabs get memory when they are written to, if a grant is there
+	for _ in 1 2 3; do
+		lab_run client 'dd if=/dev/zero of=/dev/infiniswap1 bs=64k count=512 oflag=direct 2>&1'
+	done
+	wait_for 20 lab_counter_is client "$config/slabs_mapped" 32
+	before=$(lab_counter client "$config/pages_out_backup")
+	trace_on
+	lab exec client --timeout 400 -- fio --name=load --filename=/dev/infiniswap1 --direct=1 \
+		--rw=randrw --bs=4k --iodepth=32 --ioengine=io_uring --norandommap \
+		--size=32M --io_size=40M --randseed="$seed" | grep IOPS
+	wait_for 60 lab_counter_is client "$config/staged_pages" 0
+	trace_off
+	after=$(lab_counter client "$config/pages_out_backup")
+	echo "$((after - before)) pages written to the disk"
+	[ $((after - before)) -ge 3000 ]
+	for kind in $kinds; do
+		[ "$(ours "$kind" | tail -n 1)" = 0 ] || fail "$(ours "$kind")"
+	done
+	lab_run client infiniswapctl remove infiniswap1
 }
 
 test_discards_allocate_nothing()
