@@ -174,6 +174,12 @@ soak: ## long runs, to be gone on with: scripts/soak --help, docs/reliability.md
 	@scripts/soak page-ins
 	@scripts/soak page-ins --kernel 6.12
 	@scripts/soak life
+	@scripts/soak storm-backup
+	@scripts/soak storm-mirror
+	@scripts/soak storm-mirror+backup
+	@scripts/soak stall-backup
+	@scripts/soak stall-mirror
+	@scripts/soak low-memory
 
 demo: ## redis on remote memory: scripts/demo
 	@scripts/demo
