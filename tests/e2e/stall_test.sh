@@ -8,7 +8,7 @@
 # is drawn into build/stall-MODE.svg.
 #
 #	ISW_KILLS=10		kills (2)
-#	ISW_STALL_MODE=MODE	backup or mirror alone
+#	ISW_STALL_MODE=MODE	backup (which make check has) or mirror
 #	ISW_KERNEL=6.12		of the guests
 
 set -euo pipefail
@@ -153,7 +153,7 @@ stalls()
 
 chosen()
 {
-	[ "${ISW_STALL_MODE:-$1}" = "$1" ]
+	[ "${ISW_STALL_MODE:-backup}" = "$1" ]
 }
 
 lab_up --kernel "$kernel" --donors 3 --client-mem "$memory" --donor-mem 1G --disk 512M --daemon-args="${donor_arguments[*]}"
