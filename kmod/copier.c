@@ -219,6 +219,8 @@ static void legs_drop(struct isw_device *dev, struct isw_slab *slab)
 	for (i = 0; i < ISW_MAX_LEGS; i++)
 		if (was.retiring & BIT(i))
 			next.leg[i] = (struct isw_grant) {};
+	next.used &= ~was.retiring;
+	next.retiring = 0;
 	isw_slab_publish(dev, slab, &next);
 	isw_slabs_drain(dev);
 	l = legs_view(&next);
