@@ -12,14 +12,6 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
 
 config=/sys/kernel/config/infiniswap/infiniswap0/donors
-seed=${ISW_SEED:-$RANDOM}
-result=$(mktemp)
-cleanup_add rm -f "$result"
-
-field()
-{
-	sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" "$result"
-}
 
 daemon_kill()
 {
@@ -337,25 +329,6 @@ test_disk_that_failed_gets_what_it_missed_without_a_write()
 	for donor in donor1 donor2 donor3; do
 		daemon_up "$donor"
 	done
-}
-
-test_donor_dies_under_load_and_no_page_is_wrong()
-{
-	echo "seed $seed"
-	lab swap on --size 448M --slab-size 1M --redundancy mirror donor_loss_timeout=2
-	lab exec client --timeout 300 -- pageverify -p 1 -m 240 -R 20 -w 30 -t 25 \
-		-s "$seed" >"$result" 2>&1 &
-	load=$!
-	wait_for 60 lab_counter_above client pages_in_remote 1000
-	daemon_kill donor1
-	wait "$load" || fail "pageverify: $(cat "$result")"
-	cat "$result"
-	[ "$(field bad)" = 0 ]
-	[ "$(field sigbus)" = 0 ]
-	[ "$(lab_counter client read_errors)" = 0 ]
-	[ "$(lab_counter client lost_pages)" = 0 ]
-	wait_for 60 lab_counter_is client degraded_pages 0
-	lab swap off
 }
 
 test_module_goes()
