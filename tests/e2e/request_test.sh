@@ -200,6 +200,19 @@ test_folios_of_64k_go_out_whole()
 }
 fi
 
+# Were they taken, 4096 bytes would be read into the memory of 512.
+test_less_than_a_page_is_refused()
+{
+	[ "$(lab_run client cat /sys/block/infiniswap0/queue/logical_block_size)" = 4096 ]
+	for size in 512 2048; do
+		! lab_run client "dd if=$device of=/dev/null bs=$size count=1 iflag=direct" ||
+			fail "read $size bytes"
+		! lab_run client "dd if=/dev/zero of=$device bs=$size count=1 oflag=direct" ||
+			fail "wrote $size bytes"
+	done
+	no_request_failed
+}
+
 test_device_and_module_go()
 {
 	lab swap off

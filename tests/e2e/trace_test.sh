@@ -57,6 +57,13 @@ test_trace_of_a_load_with_broken_sessions()
 	lab_run client "echo 16384 >$tracing/buffer_size_kb &&
 		echo 1 >$tracing/events/infiniswap/enable"
 	lab swap on --size 256M --slab-size 16M
+	# shellcheck disable=SC2016 # for the guest's shell
+	device=$(lab_run client 'IFS=: read -r major minor </sys/block/infiniswap0/dev
+		echo $((major << 20 | minor))')
+	for event in block_rq_issue block_rq_complete; do
+		lab_run client "echo 'dev == $device' >$tracing/events/block/$event/filter &&
+			echo 1 >$tracing/events/block/$event/enable"
+	done
 	lab exec client --timeout 120 -- pageverify -p 1 -m 230 -R 20 -t 15 -s "$RANDOM" \
 		>"$scratch/result" 2>&1 &
 	load=$!
@@ -69,7 +76,7 @@ test_trace_of_a_load_with_broken_sessions()
 	wait "$load" || fail "pageverify: $(<"$scratch/result")"
 	grep -q '"bad": *0\>' "$scratch/result" || fail "$(<"$scratch/result")"
 	lab swap off
-	lab_run client "echo 0 >$tracing/events/infiniswap/enable"
+	lab_run client "echo 0 >$tracing/events/enable"
 	lab exec client --timeout 120 -- cat "$tracing/trace" >"$trace"
 	lab_run client "cat $tracing/per_cpu/cpu0/stats && echo >$tracing/trace" >"$scratch/stats"
 	grep -qx 'overrun: 0' "$scratch/stats" || fail "events were overwritten"
@@ -125,6 +132,55 @@ test_every_leg_posted_is_done()
 	values isw_leg_done status | sort | uniq -c | tee "$scratch/status"
 	grep -q ' SUCCESS$' "$scratch/status" || fail "no leg succeeded"
 	! grep -vE ' [A-Z_]+$' "$scratch/status" || fail "a status that is no word"
+}
+
+# The block layer is told that a request begins before anything is posted for it,
+# and that it has ended once, when nothing is left posted. Events of requests that
+# began before the trace are left out.
+test_request_is_started_before_it_is_posted_and_ends_once()
+{
+	awk '
+	/ block_rq_(issue|complete): / {
+		n = split($0, word, " ")
+		for (i = 1; i <= n && word[i] != "+"; i++)
+			;
+		first = word[i - 1] / 8
+		last = first + word[i + 1] / 8 - 1
+		if (/block_rq_issue/) {
+			issued++
+			for (page = first; page <= last; page++)
+				begun[page]++
+			next
+		}
+		ended++
+		for (page = first; page <= last; page++) {
+			if (!begun[page])
+				wrong("ended, and was not begun")
+			else if (--begun[page] < posted[page])
+				wrong("ended while posted")
+		}
+	}
+	/ isw_leg_(post|done): / && issued {
+		match($0, / page=[0-9]+/)
+		first = substr($0, RSTART + 6, RLENGTH - 6) + 0
+		match($0, / count=[0-9]+/)
+		last = first + substr($0, RSTART + 7, RLENGTH - 7) - 1
+		for (page = first; page <= last; page++) {
+			if (/isw_leg_done/)
+				posted[page]--
+			else if (++posted[page] > begun[page])
+				wrong("posted, and not begun")
+		}
+	}
+	function wrong(what)
+	{
+		if (!bad++)
+			print what ": page " page ": " $0
+	}
+	END {
+		print issued " begun, " ended " ended, " bad + 0 " pages wrong"
+		exit bad || ended < 1000
+	}' "$trace"
 }
 
 test_requests_park_for_a_reason_and_are_kicked()
