@@ -287,6 +287,49 @@ test_no_sleep_until_the_disk_has_every_page()
 	device_off
 }
 
+# slab_memory - KiB of the client's kernel that cannot be reclaimed
+slab_memory()
+{
+	lab_run client 'sync; echo 3 >/proc/sys/vm/drop_caches
+		awk "/^SUnreclaim:/ { print \$2 }" /proc/meminfo'
+}
+
+# random KIND - 20,000 requests of one page
+random()
+{
+	lab exec client --timeout 120 -- fio --name=load --filename=/dev/infiniswap0 --direct=1 \
+		--rw="rand$1" --bs=4k --iodepth=16 --ioengine=io_uring --norandommap \
+		--size=32M --io_size=80M --randseed="$seed" | grep IOPS
+}
+
+# A bio of the smallest kind that is never put would be 4 MiB in each.
+test_pages_that_go_through_the_disk_leave_no_memory_behind()
+{
+	local before after
+
+	device_on
+	random write
+	before=$(slab_memory)
+	random write
+	wait_for 30 lab_counter_is client staged_pages 0
+	after=$(slab_memory)
+	echo "writes: $before KiB before, $after KiB after"
+	[ $((after - before)) -le 1024 ]
+	[ "$(lab_counter client pages_out_backup)" -ge 20000 ]
+	daemon_kill donor1
+	daemon_kill donor2
+	wait_for 20 lab_counter_is client slabs_mapped 0
+	before=$(slab_memory)
+	random read
+	after=$(slab_memory)
+	echo "reads: $before KiB before, $after KiB after"
+	[ $((after - before)) -le 1024 ]
+	[ "$(lab_counter client pages_in_backup)" -ge 10000 ]
+	device_off
+	daemon_up donor1
+	daemon_up donor2
+}
+
 test_every_flipped_bit_is_caught_and_read_from_the_disk()
 {
 	local flipped=0 donor n
