@@ -13,8 +13,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
 
 loss_timeout=5
-result=$(mktemp)
-cleanup_add rm -f "$result"
+scratch=$(mktemp -d)
+cleanup_add rm -rf "$scratch"
+result=$scratch/result
 
 field()
 {
@@ -72,6 +73,35 @@ test_queue_pair_errors_under_load_cost_no_page()
 	[ "$(lab_counter client read_errors)" = 0 ]
 	[ "$(lab_counter client write_errors)" = 0 ]
 	lab swap off
+}
+
+# No completion comes for what was not posted: guest/postfail refuses it.
+test_posts_that_are_refused_under_load_cost_no_page()
+{
+	local n
+
+	cp -r "$here/guest/postfail" "$scratch"
+	make -s -C "$("$ISW_TOP/scripts/setup" kdir)" M="$scratch/postfail" \
+		CONFIG_DEBUG_INFO_BTF_MODULES= modules
+	lab put client "$scratch/postfail/postfail.ko" /tmp
+	lab_run client insmod /tmp/postfail.ko
+	swap_on
+	load_start -p 2 -m 130 -R 20 -w 30 -t 25 -s "$RANDOM"
+	for n in 1 2 40; do
+		lab_run client "echo $n >/sys/module/postfail/parameters/fail"
+		wait_for 30 lab_counter_is client /sys/module/postfail/parameters/fail 0
+		wait_for 30 lab_counter_is client donors/donor1/state live
+		wait_for 30 lab_counter_is client donors/donor2/state live
+	done
+	load_end
+	[ "$load_rc" = 0 ] || fail "pageverify: $load_rc"
+	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
+	[ "$(field sigbus)" = 0 ] || fail "$(field sigbus) SIGBUS"
+	[ "$(lab_counter client failovers)" -ge 3 ]
+	[ "$(lab_counter client read_errors)" = 0 ]
+	[ "$(lab_counter client write_errors)" = 0 ]
+	lab swap off
+	lab_run client rmmod postfail
 }
 
 test_daemon_restarted_its_pages_fail_the_rest_is_right()
