@@ -71,15 +71,19 @@ in_time()
 	[ "$2" -le $((stall_ms + 2000)) ] || fail "more than $stall_ms + 2000 ms"
 }
 
-# served_without KIND - donor1 is struck, read, written and read again
+# served_without KIND mirror|backup - donor1 is struck, read, written, read again
 served_without()
 {
 	local breaks ms
 
-	device_on --redundancy backup --backup "$disk"
+	case $2 in
+	backup)	device_on --redundancy backup --backup "$disk" ;;
+	mirror)	device_on --redundancy mirror ;;
+	esac
 	write_all NODONOR >/dev/null
 	wait_for 20 lab_counter_above client slabs_mapped 7
 	write_all FIRSTONE >/dev/null
+	wait_for 20 lab_counter_is client degraded_pages 0
 	wait_for 20 lab_counter_is client staged_pages 0
 	both_hold_pages
 	"$1_begin" donor1
@@ -94,6 +98,7 @@ served_without()
 	nothing_is_lost
 	"$1_end" donor1
 	wait_for 60 lab_counter_is client donors/donor1/state live
+	wait_for 60 lab_counter_is client degraded_pages 0
 	read_all SECOND. >/dev/null
 	write_all THIRD.. >/dev/null
 	read_all THIRD.. >/dev/null
@@ -103,13 +108,17 @@ served_without()
 
 lab_up --donors 2 --client-mem 256M --disk 64M --daemon-args="${donor_arguments[*]}"
 
-test_frozen_donor()			{ served_without freeze; }
-test_donor_that_hears_nothing()		{ served_without cut_in; }
-test_donor_that_is_not_heard()		{ served_without cut_out; }
-test_donor_whose_nic_is_removed()	{ served_without nic; }
-test_donor_that_takes_no_session()	{ served_without reject; }
-test_donor_that_lends_nothing()		{ served_without refuse; }
-test_donor_without_power()		{ served_without power; }
+test_frozen_donor()			{ served_without freeze backup; }
+test_donor_that_hears_nothing()		{ served_without cut_in backup; }
+test_donor_that_is_not_heard()		{ served_without cut_out backup; }
+test_donor_whose_nic_is_removed()	{ served_without nic backup; }
+test_donor_that_takes_no_session()	{ served_without reject backup; }
+test_donor_that_lends_nothing()		{ served_without refuse backup; }
+test_donor_without_power()		{ served_without power backup; }
+
+test_mirror_with_a_frozen_donor()		{ served_without freeze mirror; }
+test_mirror_with_a_donor_that_hears_nothing()	{ served_without cut_in mirror; }
+test_mirror_with_a_donor_that_is_not_heard()	{ served_without cut_out mirror; }
 
 # Nobody has that address: each attempt to connect takes seconds.
 test_donor_that_never_was_is_in_no_ones_way()
