@@ -131,7 +131,7 @@ stalls()
 {
 	local mode=$1 n status=0
 
-	lab swap on --size 448M --slab-size 4M --redundancy "$mode" stall_ms=2000 donor_loss_timeout=2
+	lab swap on --size 256M --slab-size 4M --redundancy "$mode" stall_ms=2000 donor_loss_timeout=2
 	lab_run client "echo mono >$tracing/trace_clock &&
 		echo 1 >$tracing/events/infiniswap/isw_session_broken/enable"
 	load_start
@@ -162,6 +162,13 @@ if chosen backup; then
 	test_with_a_backup_a_dead_donor_costs_little_more_than_noticing_it()
 	{
 		stalls backup
+	}
+fi
+
+if chosen mirror; then
+	test_with_a_mirror_a_dead_donor_costs_little_more_than_noticing_it()
+	{
+		stalls mirror
 	}
 fi
 
