@@ -170,6 +170,9 @@ test: daemon tools guest-programs unit-programs ## build, unit tests and style: 
 check: ## everything, in the lab: scripts/check
 	@scripts/check
 
+check-debug: ## the lab's tests on a kernel that looks for bugs: scripts/check --debug
+	@scripts/check --debug
+
 soak: ## long runs, to be gone on with: scripts/soak --help, docs/reliability.md
 	@scripts/soak page-ins
 	@scripts/soak page-ins --kernel 6.12
@@ -226,10 +229,10 @@ clean: ## remove what was built, not what scripts/setup fetched
 	rm -rf build
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12 | sed 's/^/  make /'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14 | sed 's/^/  make /'
 
 .PHONY: all modules modules-if-any daemon tools guest-programs unit-programs \
-	unit kselftest style test check soak demo install install-userspace install-programs \
+	unit kselftest style test check check-debug soak demo install install-userspace install-programs \
 	install-man install-config install-modules \
 	clean help
 

@@ -16,6 +16,10 @@ PACKAGES_BUILD="make gcc gcc-12 libc6-dev pkg-config kmod libelf1
 PACKAGES_LAB="gcc libc6-dev python3 kmod cpio e2fsprogs xz-utils
 	util-linux qemu-system-x86 zstd"
 
+# To build the lab's kernel that finds bugs.
+PACKAGES_KERNEL="make gcc libc6-dev flex bison bc libelf-dev libssl-dev
+	perl kmod xz-utils"
+
 # To run the whole test suite.
 PACKAGES_CHECK="bzip2 gnuplot-nox groff-base libasan8 libubsan1 shellcheck rsync perl sparse"
 
@@ -28,9 +32,10 @@ packages_of()
 		case $set in
 		build)	echo "$PACKAGES_BUILD" ;;
 		lab)	echo "$PACKAGES_LAB" ;;
+		kernel)	echo "$PACKAGES_KERNEL" ;;
 		check)	echo "$PACKAGES_BUILD $PACKAGES_LAB $PACKAGES_CHECK" ;;
 		*)
-			echo "setup: no package set is called '$set' (known: build, lab, check)" >&2
+			echo "setup: no package set is called '$set' (known: build, lab, kernel, check)" >&2
 			return 2 ;;
 		esac
 	done

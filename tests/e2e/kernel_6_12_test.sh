@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # timeout=300
+# debug=no: it is of kernel 6.12
 #
 # The same module sources on Debian's 6.12: a minute of verified swap, and away
 # with it. What the other suites test, they test on 6.1.

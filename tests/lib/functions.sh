@@ -56,10 +56,11 @@ trap 'exit 130' INT HUP
 # ---- waiting ----------------------------------------------------------------
 
 # wait_for SECONDS COMMAND… - until it succeeds; fails, and says so, if it has
-# not by then. COMMAND's output is kept from view.
+# not by then. COMMAND's output is kept from view. LAB_TIME_FACTOR makes the
+# limit longer, for guests that are slower.
 wait_for()
 {
-	local limit=$1 interval=0.2
+	local limit=$(($1 * ${LAB_TIME_FACTOR:-1})) interval=0.2
 	local deadline=$((SECONDS + limit + 1))	# SECONDS is rounded down
 
 	shift
@@ -88,6 +89,12 @@ lab_up()
 {
 	cleanup_add lab down
 	lab up --owner $$ ${ISW_BUILT:+--no-build} "$@"
+}
+
+# lab_debug - whether the guests' kernel is the one that looks for bugs
+lab_debug()
+{
+	[ "${LAB_KERNEL:-}" = 6.1-debug ]
 }
 
 # lab_run NODE COMMAND… - in NODE's shell, one string or a command with words

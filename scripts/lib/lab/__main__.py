@@ -9,6 +9,7 @@ import sys
 from . import LabError, UsageError
 
 _LAB_FAILED = 125       # of exec, when the command's own status is not known
+_CHECKS_TIMEOUT = 120   # kmemleak reads all memory, twice
 
 
 def parser():
@@ -16,7 +17,9 @@ def parser():
         prog="scripts/lab",
         description="A cluster of virtual machines with Soft-RoCE between them.",
         epilog="LAB_NAME=X: another lab of the same checkout. LAB_ACCEL=kvm: where there is KVM. "
-               "docs/lab.md tells more.")
+               "LAB_MEM_FACTOR=F: more memory for all guests. LAB_TIME_FACTOR=F: longer "
+               "time limits. LAB_REPORTS=DIR: keep there what kernels reported. docs/lab.md "
+               "tells more.")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     up = verbs.add_parser("up", help="boot a client and donors")
@@ -195,10 +198,30 @@ def do_log(options):
 
 def do_check_logs(_):
     from . import logs, state
-    found = logs.check(state.require_running())
+    scratch = state.require_running()
+    checks = ask_checks(scratch) if state.read_config(scratch)["debug"] else []
+    found = checks + logs.check(scratch)
     for node, line in found:
         print(f"{node}: {line}")
     return 1 if found else 0
+
+
+def ask_checks(scratch):
+    """What a debug kernel does not say by itself: leaks, and whether it still looks for bugs."""
+    from . import logs
+    from .client import ask, capture
+    found = []
+    for node in ask("status")["nodes"]:
+        if node["state"] != "up":
+            continue
+        name = node["name"]
+        scan = [name] if node["role"] == "client" else []
+        status, output = capture(name, ["/lab/bin/debug-checks", *scan], _CHECKS_TIMEOUT)
+        if status:
+            found.append((name, f"debug-checks: {output.strip() or f'status {status}'}"))
+        elif scan:
+            logs.leaks_path(scratch, name).write_text(output)
+    return found
 
 
 def do_swap(options):

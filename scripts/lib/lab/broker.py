@@ -18,7 +18,7 @@ import signal
 import sys
 from pathlib import Path
 
-from . import LabError, state, wire
+from . import LabError, logs, state, wire
 from .node import Node
 
 _MAX_BACKLOG = 256 << 20    # output that a lab command may leave unread
@@ -260,6 +260,8 @@ def main():
     try:
         asyncio.run(serve(config, say))
     finally:
+        if config["reports"]:
+            logs.save(scratch, config["reports"])
         state.remove(scratch)
 
 

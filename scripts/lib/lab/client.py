@@ -19,13 +19,17 @@ class Request:
 
     def __init__(self, **request):
         scratch = state.require_running()
+        request = {"slack": _SLACK, **request}
+        for limit in ("slack", "timeout"):
+            if limit in request:
+                request[limit] *= state.time_factor()
         self._socket = socket.socket(socket.AF_UNIX)
         try:
             self._socket.connect(str(scratch / "broker.socket"))
         except (FileNotFoundError, ConnectionRefusedError):
             raise LabError("the lab of this checkout is still coming up")
         self._stream = self._socket.makefile("rb")
-        self._socket.sendall(wire.json_frame(wire.REQUEST, {"slack": _SLACK, **request}))
+        self._socket.sendall(wire.json_frame(wire.REQUEST, request))
 
     def __enter__(self):
         return self

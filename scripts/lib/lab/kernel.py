@@ -16,6 +16,8 @@ KERNELS = {
     "6.1": r"6\.1\.\d+-\d+-amd64",
     "6.12": r"6\.12\.\d+\+\w+-amd64",
 }
+# Built here, with what finds bugs (debug.py); of the sources of _SOURCES.
+DEBUG = "6.1-debug"
 # What is only compiled for: the newest that Debian has, of which there are headers alone.
 NEWEST = "newest"
 _NEWEST_RELEASE = r"\d+\.\d+\.\d+\+\w+-amd64"
@@ -36,20 +38,30 @@ _DOCUMENTATION = ["./usr/share/doc", "./usr/share/bug", "./usr/share/lintian"]
 
 def require(version):
     """Refuse a kernel that the lab cannot boot, by name."""
-    if version not in KERNELS:
-        raise UsageError(f"kernel {version}: unknown (known: {', '.join(KERNELS)})")
+    if version not in (*KERNELS, DEBUG):
+        raise UsageError(f"kernel {version}: unknown (known: {', '.join((*KERNELS, DEBUG))})")
+
+
+def bootable(version):
+    """The kernel of that name, in the cache from now on."""
+    require(version)
+    if version == DEBUG:
+        from .debug import DebugKernel
+        return DebugKernel()
+    return Kernel(version)
 
 
 class Headers:
     """A kernel's headers in the cache: `release` is what uname -r says where it runs."""
 
     def __init__(self, version):
-        if version != NEWEST:
-            require(version)
         self.version = version
-        self.path = cache.entry(f"kernels/{version}", self._unpack)
+        self.path = cache.entry(f"kernels/{self._entry()}", self._unpack)
         self.release = (self.path / "release").read_text().strip()
         self.kdir = self.path / f"usr/src/linux-headers-{self.release}"
+
+    def _entry(self):
+        return self.version
 
     def _unpack(self, root):
         cache.require_space(1200, f"kernel {self.version}")
@@ -70,7 +82,6 @@ class Kernel(Headers):
     """A kernel that guests boot, with modules and headers."""
 
     def __init__(self, version="6.1"):
-        require(version)
         super().__init__(version)
         self.vmlinux = self.path / "vmlinux"
 
@@ -192,8 +203,8 @@ def _zstd(part):
     return subprocess.run(["zstd", "-dcq"], input=part, capture_output=True, check=False).stdout
 
 
-def source_files(paths):
-    """Take files out of Debian's linux-source once; return the tree that holds them."""
+def source_tarball():
+    """Debian's linux-source, packed as it comes."""
     package = f"linux-source-{_SOURCES}"
 
     def fetch(root):
@@ -208,12 +219,19 @@ def source_files(paths):
             shutil.move(tarballs[0], root / tarballs[0].name)
 
     source = cache.entry(f"sources/{_SOURCES}", fetch)
-    tree = source / "tree"
+    return next(source.glob(f"{package}.tar.*"))
+
+
+def source_files(paths):
+    """Take files out of Debian's linux-source once; return the tree that holds them."""
+    package = f"linux-source-{_SOURCES}"
+    tarball = source_tarball()
+    tree = tarball.parent / "tree"
     with cache.locked(f"sources/{_SOURCES}-tree"):
         missing = [path for path in paths if not (tree / path).exists()]
         if missing:
             cache.say(f"taking {' '.join(missing)} out of {package}")
-            _extract(next(source.glob(f"{package}.tar.*")), missing, tree, package)
+            _extract(tarball, missing, tree, package)
     return tree
 
 

@@ -21,7 +21,7 @@ _TCG_CPU = "max,-erms,-fsrm,-pclmulqdq,-la57"
 
 def kernel_command_line(node, config):
     words = ["console=ttyS0", "loglevel=5", "nokaslr", "mitigations=off", "random.trust_cpu=on",
-             "panic=-1", "oops=panic", "no_timer_check", "reboot=t", "psi=1",
+             "kasan_multi_shot", "panic=-1", "oops=panic", "no_timer_check", "reboot=t", "psi=1",
              f"lab.name={node['name']}", f"lab.address={node['address']}",
              f"lab.number={node['number']}", f"lab.mtu={MTU}"]
     if config["accel"] == "tcg":
@@ -151,7 +151,8 @@ class Node:
             await self._set_disk_iops()
 
     async def _prepare(self, argv):
-        status, output = await self.agent.run(argv, _NODE_UP_TIMEOUT, _SLACK)
+        factor = self._config["time_factor"]
+        status, output = await self.agent.run(argv, _NODE_UP_TIMEOUT * factor, _SLACK * factor)
         if status:
             raise LabError(f"{self.name}: {argv[0]} failed with status {status}:\n"
                            + output.rstrip())

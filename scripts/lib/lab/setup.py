@@ -5,7 +5,7 @@ import os
 import sys
 
 from . import LabError, UsageError, cache
-from .kernel import KERNELS, NEWEST, Headers, Kernel, source_files
+from .kernel import KERNELS, NEWEST, Headers, bootable, source_files
 
 
 def _version(arguments):
@@ -16,7 +16,7 @@ def _version(arguments):
 
 
 def _headers(version):
-    return Headers(version) if version == NEWEST else Kernel(version)
+    return Headers(version) if version == NEWEST else bootable(version)
 
 
 def run(verb, arguments):
@@ -36,7 +36,7 @@ def run(verb, arguments):
         return _headers(version).release
     if verb == "image":
         from .image import Image
-        return Image(Kernel(version)).path
+        return Image(bootable(version)).path
     raise UsageError(f"no verb is called '{verb}'")
 
 

@@ -13,12 +13,29 @@ import json
 import os
 from pathlib import Path
 
-from . import LabError
+from . import LabError, UsageError
 from .cache import directory as cache_directory
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 _SHM = Path("/dev/shm")
 _PREFIX = "infiniswap-lab-"
+
+
+def factor(name, default=1):
+    """What an environment variable multiplies by: 1 or more."""
+    text = os.environ.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise UsageError(f"{name}={text}: not a number from 1 on")
+    return value
+
+
+def time_factor():
+    """By how much guests are slower than tests expect: every time limit gets so much longer."""
+    return factor("LAB_TIME_FACTOR")
 
 
 def scratch():
