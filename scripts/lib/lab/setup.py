@@ -2,6 +2,7 @@
 """The verbs of scripts/setup that fill the cache and print where things are."""
 
 import os
+import signal
 import sys
 
 from . import LabError, UsageError, cache
@@ -41,6 +42,8 @@ def run(verb, arguments):
 
 
 def main():
+    # As with Ctrl-C, what is half made in the cache goes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         print(run(sys.argv[1], sys.argv[2:]))
     except UsageError as error:

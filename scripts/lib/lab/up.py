@@ -16,6 +16,7 @@ _QEMU_OVERHEAD_MIB = 150        # translated code, device models
 _DEBUG_MEMORY = 2               # times what Debian's kernel has: checks take theirs
 _MAX_NODES = 99                 # of each role: numbers 1 to 99, and 101 to 199
 DEFAULT_SYSCTLS = {"vm.min_free_kbytes": "8192"}
+_DEBUG_SYSCTLS = {"vm.min_free_kbytes": "16384"}    # what KASAN allocates is larger
 
 
 def say(text):
@@ -33,8 +34,8 @@ def parse_size(text, what):
     return int(digits) << shift
 
 
-def parse_sysctls(settings):
-    merged = dict(DEFAULT_SYSCTLS)
+def parse_sysctls(settings, defaults):
+    merged = dict(defaults)
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key:
@@ -113,7 +114,8 @@ def up(options):
     """Bring the lab up; returns what `lab status` shows."""
     kernel.require(options.kernel)
     nodes = plan_nodes(options)
-    sysctls = parse_sysctls(options.sysctl)
+    sysctls = parse_sysctls(options.sysctl, _DEBUG_SYSCTLS if options.kernel == kernel.DEBUG
+                            else DEFAULT_SYSCTLS)
     time_factor = state.time_factor()
     disk_size = None if options.disk == "none" else parse_size(options.disk, "--disk")
     if options.accel == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):

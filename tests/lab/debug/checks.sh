@@ -11,14 +11,19 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lib/functions.sh
 . "${ISW_TOP:-$here/../../..}/tests/lib/functions.sh"
 
+kdir=$("$ISW_TOP/scripts/setup" kdir 6.1-debug)
+lkdtm=$(find "$kdir/../../../lib/modules" -name lkdtm.ko)
+
 # These bugs are wanted: they are nobody's findings.
 export LAB_REPORTS=
 lab_up --kernel 6.1-debug --donors 1 --no-daemon
+lab put client "$lkdtm" /tmp
+lab_run client insmod /tmp/lkdtm.ko
 
 # provoked BUG TEXT - have the client make it; check-logs then tells of TEXT
 provoked()
 {
-	lab_run client "modprobe lkdtm && echo $1 >/sys/kernel/debug/provoke-crash/DIRECT"
+	lab_run client "echo $1 >/sys/kernel/debug/provoke-crash/DIRECT"
 	found=$(lab check-logs) && fail "check-logs found nothing"
 	echo "$found"
 	grep -q "^client: .*$2" <<<"$found"
