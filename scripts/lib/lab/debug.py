@@ -18,8 +18,9 @@ from .kernel import DEBUG, Kernel, source_tarball
 _CONFIG = Path(__file__).with_name("debug.config")
 _LAYOUT = 1             # of what _unpack makes: another number, another entry
 _BUILD_MIB = 4000
-# Guests enter the kernel by PVH, in C, before there is a shadow that KASAN could look into.
-_NO_KASAN = "KASAN_SANITIZE_enlighten.o=n"
+# Guests enter the kernel by PVH, in C that calls memcmp(), before there is a shadow that
+# KASAN could look into.
+_NO_KASAN = ("KASAN_SANITIZE_enlighten.o=n", "KASAN_SANITIZE_string.o=n")
 _LOG_LINES = 40
 
 # What a module's build wants of a kernel's tree, as scripts/package/builddeb has it.
@@ -56,7 +57,7 @@ class DebugKernel(Kernel):
             _run(["tar", "-x", "-f", source_tarball(), "--strip-components=1"], tree)
             _configure(tree)
             cache.say(f"building kernel {DEBUG}: once, for 15 to 20 minutes on two cores")
-            _make(tree, f"-j{len(os.sched_getaffinity(0))}", _NO_KASAN, "vmlinux", "modules")
+            _make(tree, f"-j{len(os.sched_getaffinity(0))}", *_NO_KASAN, "vmlinux", "modules")
             _install(tree, root)
 
 
