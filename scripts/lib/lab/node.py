@@ -21,11 +21,13 @@ _TCG_CPU = "max,-erms,-fsrm,-pclmulqdq,-la57"
 
 def kernel_command_line(node, config):
     words = ["console=ttyS0", "loglevel=5", "nokaslr", "mitigations=off", "random.trust_cpu=on",
-             "kasan_multi_shot", "panic=-1", "oops=panic", "no_timer_check", "reboot=t", "psi=1",
+             "panic=-1", "oops=panic", "no_timer_check", "reboot=t", "psi=1",
              f"lab.name={node['name']}", f"lab.address={node['address']}",
              f"lab.number={node['number']}", f"lab.mtu={MTU}"]
     if config["accel"] == "tcg":
         words += ["tsc=reliable", f"tsc_early_khz={config['tsc_khz']}"]
+    if config["debug"]:
+        words.append("kasan_multi_shot")    # or KASAN tells of the first bug alone
     return " ".join(words)
 
 
