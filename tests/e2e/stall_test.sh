@@ -7,7 +7,7 @@
 # and none more than that and the longest wait before it. The throughput over time
 # is drawn into build/stall-MODE.svg.
 #
-#	ISW_KILLS=10		kills (2)
+#	ISW_KILLS=10		kills (1)
 #	ISW_STALL_MODE=MODE	backup (which make check has) or mirror
 #	ISW_KERNEL=6.12		of the guests
 
@@ -24,7 +24,7 @@ case $kernel in
 6.1)	memory=256M load_mib=130 ;;
 *)	memory=384M load_mib=200 ;;
 esac
-kills=${ISW_KILLS:-2}
+kills=${ISW_KILLS:-1}
 donors=(donor1 donor2 donor3)
 donor_arguments=(--slab_size=4M)
 tracing=/sys/kernel/tracing
