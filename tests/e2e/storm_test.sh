@@ -7,7 +7,7 @@
 # fault once, in seeded order, on seeded donors, for a seeded while.
 #
 #	ISW_SEED=N		that run again
-#	ISW_STORM_EVERY=12	seconds from one fault to the next, at least (8)
+#	ISW_STORM_EVERY=N	seconds from one fault to the next, at least (12)
 #	ISW_STORM_MODE=MODE	backup (which make check has), mirror or mirror+backup
 #	ISW_KERNEL=6.12		of the guests
 
@@ -27,7 +27,7 @@ case $kernel in
 esac
 donors=(donor1 donor2 donor3)
 donor_arguments=(--slab_size=4M)
-every=${ISW_STORM_EVERY:-8}
+every=${ISW_STORM_EVERY:-12}
 stall_ms=2000
 result=$(mktemp)
 cleanup_add rm -f "$result"
