@@ -64,10 +64,10 @@ struct isw_io *isw_copier_io(struct isw_device *dev)
 static bool legs_share(const struct isw_mapping *m, const struct isw_legs *l,
 		       unsigned int a, unsigned int b)
 {
-	const char *domain = m->leg[a].donor->domain;
+	unsigned int both = BIT(a) | BIT(b);
 
-	return isw_legs_kept(l) & BIT(a) && isw_legs_kept(l) & BIT(b) &&
-	       *domain && !strcmp(domain, m->leg[b].donor->domain);
+	return (isw_legs_kept(l) & both) == both &&
+	       isw_donors_share(m->leg[a].donor, m->leg[b].donor);
 }
 
 /*
@@ -89,8 +89,7 @@ static struct isw_legs legs_view(const struct isw_mapping *m)
 	}
 	for (i = 0; i < ISW_MAX_LEGS; i++)
 		for (j = i + 1; j < ISW_MAX_LEGS; j++)
-			if (m->used & BIT(i) && m->used & BIT(j) &&
-			    legs_share(m, &l, i, j))
+			if (legs_share(m, &l, i, j))
 				l.unwanted |= BIT(j);
 	return l;
 }
@@ -338,7 +337,6 @@ static bool extent_post(struct isw_copier *c, unsigned int legs,
 	struct isw_io *io = &c->io;
 	struct isw_mapping *m = rcu_dereference(io->slab->mapping);
 	struct isw_legs l = {};
-	unsigned int i;
 
 	if (m && !m->frozen)
 		l = legs_view(m);
@@ -348,24 +346,12 @@ static bool extent_post(struct isw_copier *c, unsigned int legs,
 	if (legs && !isw_rdma_map(io, m, legs))
 		return false;
 	if (!extent_claim(c)) {
-		for (i = 0; i < ISW_MAX_LEGS; i++)
-			if (legs & BIT(i))
-				isw_rdma_unmap(&io->leg[i]);
+		isw_rdma_unmap_legs(io, legs);
 		return false;
 	}
 	if (c->on_disk)
 		isw_staging_publish(io);
-	if (legs)
-		isw_io_name(io, m);
-	atomic_set(&io->acked, 0);
-	atomic_set(&io->pending, 1);
-	for (i = 0; i < ISW_MAX_LEGS; i++) {
-		if (!(legs & BIT(i)))
-			continue;
-		atomic_inc(&io->pending);
-		isw_rdma_add(io, &m->leg[i], i, 0, io->count, batch);
-	}
-	isw_io_put(io);
+	isw_io_post(io, m, legs, batch);
 	return true;
 }
 

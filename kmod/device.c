@@ -123,8 +123,7 @@ static int config_check_donors(struct isw_device *dev)
 			continue;
 		if (isw_legs_wanted(dev) < 2)
 			return 0;
-		if (first && (!*first->domain ||
-			      strcmp(first->domain, donor->domain)))
+		if (first && !isw_donors_share(first, donor))
 			return 0;
 		if (!first)
 			first = donor;
@@ -261,19 +260,22 @@ static bool all_failed(struct isw_device *dev)
 	return true;
 }
 
+/* For all legs of a slab; with the disk, one will do to begin with. */
+static bool grants_suffice(const struct isw_device *dev)
+{
+	return READ_ONCE(dev->ready_suffice) ||
+	       (dev->backup && READ_ONCE(dev->nr_ready));
+}
+
 static int wait_first_grant(struct isw_device *dev)
 {
 	long ret;
 
 	ret = wait_event_interruptible_timeout(dev->ready_wait,
-					       READ_ONCE(dev->ready_suffice) ||
-					       (dev->backup &&
-						READ_ONCE(dev->nr_ready)) ||
+					       grants_suffice(dev) ||
 					       all_failed(dev),
 					       FIRST_GRANT_TIMEOUT);
-	/* with the disk one leg will do to begin with */
-	if (READ_ONCE(dev->ready_suffice) ||
-	    (dev->backup && READ_ONCE(dev->nr_ready)))
+	if (grants_suffice(dev))
 		return 0;
 	if (ret < 0)
 		return -EINTR;

@@ -10,6 +10,7 @@
 #include <linux/list.h>
 #include <linux/socket.h>
 #include <linux/spinlock.h>
+#include <linux/string.h>
 #include <linux/workqueue.h>
 #include <infiniswap/fsm.h>
 
@@ -69,6 +70,13 @@ static inline bool isw_donor_live(const struct isw_donor *donor)
 static inline bool isw_donor_draining(const struct isw_donor *donor)
 {
 	return READ_ONCE(donor->draining) || READ_ONCE(donor->drain);
+}
+
+/* Are they in one domain of failure, which "" is not? */
+static inline bool isw_donors_share(const struct isw_donor *a,
+				    const struct isw_donor *b)
+{
+	return *a->domain && !strcmp(a->domain, b->domain);
 }
 
 struct isw_donor *isw_donor_create(struct isw_device *dev, const char *name);

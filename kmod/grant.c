@@ -41,45 +41,44 @@ static bool may_lie_beside(const struct isw_donor *donor,
 		const struct isw_donor *other = m->leg[i].donor;
 
 		if (other && (other == donor ||
-			      (*donor->domain && !isw_donor_draining(other) &&
-			       !strcmp(donor->domain, other->domain))))
+			      (!isw_donor_draining(other) &&
+			       isw_donors_share(donor, other))))
 			return false;
 	}
 	return true;
 }
 
-/*
- * A mapping of one leg, of the first ready grant that may be used, to look for
- * another one beside it. False: there is no first.
- */
-static bool ready_first(struct isw_device *dev, struct isw_mapping *m)
+/* The oldest grant that can be used at once, or -1. */
+static int ready_find(struct isw_device *dev, const struct isw_mapping *beside)
 {
 	unsigned int i;
 
-	for (i = 0; i < dev->nr_ready; i++) {
-		if (!isw_donor_live(dev->ready[i].donor))
-			continue;
-		m->leg[0] = dev->ready[i];
-		return true;
-	}
-	return false;
-}
-
-/* Are grants for all legs of a slab ready? Those of two donors for a mirror. */
-static bool ready_suffice(struct isw_device *dev)
-{
-	struct isw_mapping m = {};
-	unsigned int i;
-
-	if (!ready_first(dev, &m))
-		return false;
-	if (isw_legs_wanted(dev) < 2)
-		return true;
 	for (i = 0; i < dev->nr_ready; i++)
 		if (isw_donor_live(dev->ready[i].donor) &&
-		    may_lie_beside(dev->ready[i].donor, &m))
-			return true;
-	return false;
+		    may_lie_beside(dev->ready[i].donor, beside))
+			return i;
+	return -1;
+}
+
+/*
+ * Are grants for all legs of a slab ready, those of two donors for a mirror?
+ * @m: a leg of the first, to look for another one beside it.
+ */
+static bool ready_suffice(struct isw_device *dev, struct isw_mapping *m)
+{
+	int i = ready_find(dev, NULL);
+
+	if (i < 0)
+		return false;
+	m->leg[0] = dev->ready[i];
+	return isw_legs_wanted(dev) < 2 || ready_find(dev, m) >= 0;
+}
+
+static void ready_changed(struct isw_device *dev)
+{
+	struct isw_mapping m = {};
+
+	WRITE_ONCE(dev->ready_suffice, ready_suffice(dev, &m));
 }
 
 static void ready_remove(struct isw_device *dev, unsigned int i)
@@ -88,7 +87,7 @@ static void ready_remove(struct isw_device *dev, unsigned int i)
 	dev->nr_ready--;
 	memmove(&dev->ready[i], &dev->ready[i + 1],
 		(dev->nr_ready - i) * sizeof(dev->ready[0]));
-	WRITE_ONCE(dev->ready_suffice, ready_suffice(dev));
+	ready_changed(dev);
 }
 
 /*
@@ -109,7 +108,7 @@ static void ready_add(struct isw_device *dev, const struct isw_grant *grant)
 {
 	dev->ready[dev->nr_ready++] = *grant;
 	grant->donor->nr_ready++;
-	WRITE_ONCE(dev->ready_suffice, ready_suffice(dev));
+	ready_changed(dev);
 	wake_up_all(&dev->ready_wait);
 }
 
@@ -141,21 +140,17 @@ void isw_grants_trim(struct isw_device *dev)
 	}
 }
 
-/* The oldest grant that can be used at once. False: there is none. */
+/* False: there is none. */
 static bool ready_take(struct isw_device *dev, const struct isw_mapping *beside,
 		       struct isw_grant *grant)
 {
-	unsigned int i;
+	int i = ready_find(dev, beside);
 
-	for (i = 0; i < dev->nr_ready; i++) {
-		if (!isw_donor_live(dev->ready[i].donor) ||
-		    !may_lie_beside(dev->ready[i].donor, beside))
-			continue;
-		*grant = dev->ready[i];
-		ready_remove(dev, i);
-		return true;
-	}
-	return false;
+	if (i < 0)
+		return false;
+	*grant = dev->ready[i];
+	ready_remove(dev, i);
+	return true;
 }
 
 /* No slab needs @grant any more: keep it ready, or give it back. */
@@ -292,7 +287,7 @@ int isw_grants_refill(struct isw_device *dev)
 {
 	struct isw_mapping m = {};
 
-	if (!ready_suffice(dev) && ready_first(dev, &m) &&
+	if (!ready_suffice(dev, &m) && m.leg[0].donor &&
 	    !isw_grant_get(dev, &m))
 		return 0;
 	if (dev->nr_ready >= isw_ready_wanted(dev))

@@ -472,12 +472,35 @@ static bool write_awaits_mapping(struct isw_io *io)
 	return time_before_eq(jiffies, io->deadline);
 }
 
+static void io_put(struct isw_io *io);
+
+/*
+ * All pages of @io to @legs of @m, mapped for them; @m is NULL if there is none.
+ * The round may end here only if there is no leg: else the batch has the last.
+ */
+void isw_io_post(struct isw_io *io, struct isw_mapping *m, unsigned int legs,
+		 struct isw_batch *batch)
+{
+	unsigned int leg;
+
+	if (m)
+		isw_io_name(io, m);
+	atomic_set(&io->acked, 0);
+	atomic_set(&io->pending, 1);	/* completions may come while we add */
+	for (leg = 0; leg < ISW_MAX_LEGS; leg++) {
+		if (!(legs & BIT(leg)))
+			continue;
+		atomic_inc(&io->pending);
+		isw_rdma_add(io, &m->leg[leg], leg, 0, io->count, batch);
+	}
+	io_put(io);
+}
+
 static enum verdict io_write(struct isw_io *io, struct isw_batch *batch)
 {
 	struct isw_device *dev = io->dev;
 	struct isw_mapping *m;
 	unsigned int legs;
-	int i;
 
 	if (dev->backup && !io->filled) {
 		if (!io->reserved && !isw_staging_reserve(io))
@@ -512,17 +535,7 @@ static enum verdict io_write(struct isw_io *io, struct isw_batch *batch)
 	if (!io->begun)
 		write_begin(io);
 
-	if (m)
-		isw_io_name(io, m);
-	atomic_set(&io->acked, 0);
-	atomic_set(&io->pending, 1);	/* completions may come while we add */
-	for (i = 0; i < ISW_MAX_LEGS; i++) {
-		if (!(legs & BIT(i)))
-			continue;
-		atomic_inc(&io->pending);
-		isw_rdma_add(io, &m->leg[i], i, 0, io->count, batch);
-	}
-	isw_io_put(io);	/* the last only if there is no leg: else the batch has it */
+	isw_io_post(io, m, legs, batch);
 	return POSTED;
 }
 
@@ -675,7 +688,7 @@ void isw_io_staged_end(struct isw_io *io)
 }
 
 /* Drop one of io->pending; the last one takes the request on. */
-void isw_io_put(struct isw_io *io)
+static void io_put(struct isw_io *io)
 {
 	if (atomic_dec_and_test(&io->pending))
 		io_round_done(io);
@@ -692,5 +705,5 @@ void isw_io_leg_done(struct isw_leg_wr *lw, bool ok)
 
 	if (likely(ok))
 		atomic_or(BIT(lw - io->leg), &io->acked);
-	isw_io_put(io);
+	io_put(io);
 }

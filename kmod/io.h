@@ -112,7 +112,8 @@ void isw_io_reset(struct isw_io *io, u64 page, u32 count);
 void isw_io_drive(struct isw_io *io, struct isw_batch *batch);
 void isw_io_staged_end(struct isw_io *io);
 void isw_io_leg_done(struct isw_leg_wr *lw, bool ok);
-void isw_io_put(struct isw_io *io);
+void isw_io_post(struct isw_io *io, struct isw_mapping *m, unsigned int legs,
+		 struct isw_batch *batch);
 
 /*
  * Name the mapping that work requests are about to use. Inside the RCU section

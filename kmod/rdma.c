@@ -81,6 +81,16 @@ void isw_rdma_unmap(struct isw_leg_wr *lw)
 	dma->hca = NULL;
 }
 
+/* Work requests towards @legs will not be. */
+void isw_rdma_unmap_legs(struct isw_io *io, unsigned int legs)
+{
+	unsigned int leg;
+
+	for (leg = 0; leg < ISW_MAX_LEGS; leg++)
+		if (legs & BIT(leg))
+			isw_rdma_unmap(&io->leg[leg]);
+}
+
 /* For one work request towards each of @legs, or for none: then false. */
 bool isw_rdma_map(struct isw_io *io, const struct isw_mapping *m,
 		  unsigned int legs)
@@ -91,15 +101,12 @@ bool isw_rdma_map(struct isw_io *io, const struct isw_mapping *m,
 		if (!(legs & BIT(leg)))
 			continue;
 		io->leg[leg].io = io;
-		if (!leg_map(io, leg, m->leg[leg].donor))
-			break;
+		if (!leg_map(io, leg, m->leg[leg].donor)) {
+			isw_rdma_unmap_legs(io, legs & (BIT(leg) - 1));
+			return false;
+		}
 	}
-	if (likely(leg == ISW_MAX_LEGS))
-		return true;
-	while (leg--)
-		if (legs & BIT(leg))
-			isw_rdma_unmap(&io->leg[leg]);
-	return false;
+	return true;
 }
 
 /* The part [@skip, @skip + @len) of the mapped pages, in bytes. */

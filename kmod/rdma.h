@@ -31,6 +31,7 @@ struct isw_batch {
 bool isw_rdma_map(struct isw_io *io, const struct isw_mapping *m,
 		  unsigned int legs);
 void isw_rdma_unmap(struct isw_leg_wr *lw);
+void isw_rdma_unmap_legs(struct isw_io *io, unsigned int legs);
 void isw_rdma_add(struct isw_io *io, const struct isw_grant *grant,
 		  unsigned int leg, u32 first, u32 count,
 		  struct isw_batch *batch);
