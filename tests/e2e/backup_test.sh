@@ -10,37 +10,24 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lib/functions.sh
 . "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
+# shellcheck source=tests/lib/faults.sh
+. "$ISW_TOP/tests/lib/faults.sh"
+
+donor_arguments=(--slab_size=1M)
 
 seed=${ISW_SEED:-$RANDOM}
 result=$(mktemp)
 cleanup_add rm -f "$result"
-
-field()
-{
-	sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" "$result"
-}
 
 # load_end - the load in the background ends, with no page wrong or lost
 load_end()
 {
 	wait "$load" || fail "pageverify: $(cat "$result")"
 	cat "$result"
-	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
-	[ "$(field sigbus)" = 0 ] || fail "$(field sigbus) SIGBUS"
+	no_page_wrong
 	[ "$(lab_counter client read_errors)" = 0 ]
 	[ "$(lab_counter client write_errors)" = 0 ]
 	[ "$(lab_counter client lost_pages)" = 0 ]
-}
-
-daemon_kill()
-{
-	# shellcheck disable=SC2016 # for the guest's shell
-	lab_run "$1" 'kill -9 $(pidof infiniswapd)'
-}
-
-daemon_up()
-{
-	lab_run "$1" daemon-up --slab_size=1M
 }
 
 # disk make|linear|error|hold|go-on|drop - see guest/backup-disk
@@ -63,22 +50,7 @@ device_off()
 	disk drop
 }
 
-# pattern_write FROM COUNT WORD, pattern_is FROM COUNT WORD - in MiB
-pattern_write()
-{
-	lab exec client --timeout 60 -- sh -c "yes $3 | dd of=/dev/infiniswap0 bs=64k \
-		seek=$(($1 * 16)) count=$(($2 * 16)) iflag=fullblock oflag=direct 2>&1"
-}
-
-pattern_is()
-{
-	lab exec client --timeout 60 -- sh -c "yes $3 | head -c $2M >/run/wanted
-		dd if=/dev/infiniswap0 bs=64k skip=$(($1 * 16)) count=$(($2 * 16)) iflag=direct \
-			2>/run/why >/run/got && cmp /run/wanted /run/got && rm -f /run/got /run/wanted ||
-			{ cat /run/why; false; }"
-}
-
-lab_up --donors 2 --client-mem 256M --donor-mem 1G --disk 512M --daemon-args=--slab_size=1M
+lab_up --donors 2 --client-mem 256M --donor-mem 1G --disk 512M --daemon-args="${donor_arguments[*]}"
 lab put client "$here/guest/backup-disk" /tmp
 
 test_both_donors_die_under_load_and_no_page_is_lost()

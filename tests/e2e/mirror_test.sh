@@ -10,21 +10,32 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lib/functions.sh
 . "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
+# shellcheck source=tests/lib/faults.sh
+. "$ISW_TOP/tests/lib/faults.sh"
+
+donor_arguments=(--slab_size=1M)
 
 config=/sys/kernel/config/infiniswap/infiniswap0/donors
 
-daemon_kill()
+# donor_back DONOR - its daemon is up again, and the client knows
+donor_back()
 {
-	# shellcheck disable=SC2016 # for the guest's shell
-	lab_run "$1" 'kill -9 $(pidof infiniswapd)'
-}
-
-# daemon_up DONOR - and the client knows
-daemon_up()
-{
-	lab_run "$1" daemon-up --slab_size=1M
+	daemon_up "$1"
 	! lab_run client test -e "/sys/block/infiniswap0/infiniswap/donors/$1" ||
 		wait_for 40 lab_counter_is client "donors/$1/state" live
+}
+
+# donors_die DONOR… - at the same time; until they are given up
+donors_die()
+{
+	local donor
+
+	for donor; do
+		daemon_kill "$donor"
+	done
+	for donor; do
+		wait_for 20 lab_counter_is client "donors/$donor/slabs" 0
+	done
 }
 
 # device_on [OPTION…] - 64 MiB in slabs of 1 MiB, two copies of each
@@ -39,21 +50,6 @@ device_on()
 device_off()
 {
 	lab_run client infiniswapctl remove infiniswap0
-}
-
-# pattern_write FROM COUNT WORD, pattern_is FROM COUNT WORD - in MiB
-pattern_write()
-{
-	lab exec client --timeout 60 -- sh -c "yes $3 | dd of=/dev/infiniswap0 bs=64k \
-		seek=$(($1 * 16)) count=$(($2 * 16)) iflag=fullblock oflag=direct 2>&1"
-}
-
-pattern_is()
-{
-	lab exec client --timeout 60 -- sh -c "yes $3 | head -c $2M >/run/wanted
-		dd if=/dev/infiniswap0 bs=64k skip=$(($1 * 16)) count=$(($2 * 16)) iflag=direct \
-			2>/run/why >/run/got && cmp /run/wanted /run/got && rm -f /run/got /run/wanted ||
-			{ cat /run/why; false; }"
 }
 
 # legs - how many slabs each donor has, in order, and all together
@@ -79,7 +75,7 @@ whole()
 	lab_counter_is client degraded_pages 0 && lab_counter_is client state up
 }
 
-lab_up --donors 3 --client-mem 256M --donor-mem 512M --disk 512M --daemon-args=--slab_size=1M
+lab_up --donors 3 --client-mem 256M --donor-mem 512M --disk 512M --daemon-args="${donor_arguments[*]}"
 
 test_each_slab_is_on_two_donors_and_reads_spread_over_them()
 {
@@ -103,8 +99,7 @@ test_each_slab_is_on_two_donors_and_reads_spread_over_them()
 
 test_donor_dies_its_pages_are_read_from_the_others_and_get_a_second_copy()
 {
-	daemon_kill donor1
-	wait_for 20 lab_counter_is client donors/donor1/slabs 0
+	donors_die donor1
 	pattern_is 0 12 TWICE..
 	wait_for 60 whole
 	legs_are 24
@@ -113,8 +108,7 @@ test_donor_dies_its_pages_are_read_from_the_others_and_get_a_second_copy()
 
 test_next_donor_dies_after_that_and_still_no_page_is_lost()
 {
-	daemon_kill donor2
-	wait_for 20 lab_counter_is client donors/donor2/slabs 0
+	donors_die donor2
 	pattern_is 0 12 TWICE..
 	[ "$(lab_counter client state)" = degraded ]
 	[ "$(lab_counter client degraded_pages)" = 3072 ]
@@ -125,12 +119,12 @@ test_next_donor_dies_after_that_and_still_no_page_is_lost()
 
 test_donors_that_come_back_get_the_second_copies()
 {
-	daemon_up donor1
+	donor_back donor1
 	wait_for 60 whole
 	legs_are 24
 	pattern_is 0 2 ONLYONE
 	pattern_is 2 10 TWICE..
-	daemon_up donor2
+	donor_back donor2
 }
 
 test_what_a_leg_missed_during_a_broken_session_is_copied_to_it()
@@ -153,13 +147,12 @@ test_what_a_leg_missed_during_a_broken_session_is_copied_to_it()
 	pattern_is 6 6 MISSED.
 	# and each copy is good for itself
 	lab_run client "echo 2 >${config%/donors}/donor_loss_timeout"
-	daemon_kill donor3
-	wait_for 20 lab_counter_is client donors/donor3/slabs 0
+	donors_die donor3
 	pattern_is 0 2 MISSED.
 	pattern_is 2 4 MISSED2
 	pattern_is 6 6 MISSED.
 	wait_for 60 whole
-	daemon_up donor3
+	donor_back donor3
 	[ "$(lab_counter client read_errors)" = 0 ]
 	[ "$(lab_counter client write_errors)" = 0 ]
 	device_off
@@ -188,16 +181,13 @@ test_bad_copy_is_caught_read_from_the_other_and_written_anew()
 	wait_for 60 whole
 	[ "$(lab_counter client lost_pages)" = 0 ]
 	# those that were read wrong are right now: only the others come wrong yet
-	daemon_kill donor2
-	daemon_kill donor3
-	wait_for 20 lab_counter_is client donors/donor2/slabs 0
-	wait_for 20 lab_counter_is client donors/donor3/slabs 0
+	donors_die donor2 donor3
 	echo "$errors of $n were found and mended"
 	lab_run client 'dd if=/dev/infiniswap0 of=/dev/null bs=4k count=2048 iflag=direct conv=noerror 2>/dev/null'
 	[ "$(lab_counter client donors/donor1/crc_errors)" -le "$n" ]
 	device_off
-	daemon_up donor2
-	daemon_up donor3
+	donor_back donor2
+	donor_back donor3
 }
 
 test_both_legs_lost_gives_errors_for_those_pages_and_nothing_else()
@@ -235,8 +225,8 @@ test_both_legs_lost_gives_errors_for_those_pages_and_nothing_else()
 	pattern_is 0 24 NEWONES
 	[ "$(lab_counter client lost_pages)" = 0 ]
 	device_off
-	daemon_up donor1
-	daemon_up donor2
+	donor_back donor1
+	donor_back donor2
 }
 
 test_slabs_of_a_draining_donor_move_to_the_others()
@@ -265,12 +255,11 @@ test_no_slab_has_both_legs_in_one_domain()
 	[ "$(lab_counter client donors/donor1/slabs)" -gt 0 ]
 	legs_are 24
 	# without donor3 there is no second leg
-	daemon_kill donor3
-	wait_for 20 lab_counter_is client donors/donor3/slabs 0
+	donors_die donor3
 	pattern_is 0 12 DOMAINS
 	legs_are 12
 	[ "$(lab_counter client state)" = degraded ]
-	daemon_up donor3
+	donor_back donor3
 	wait_for 60 whole
 	device_off
 }
@@ -283,15 +272,10 @@ test_with_a_backup_legs_are_rebuilt_from_the_disk_when_all_donors_died()
 	pattern_write 0 12 ONDISK.
 	wait_for 20 lab_counter_is client staged_pages 0
 	whole
-	for donor in donor1 donor2 donor3; do
-		daemon_kill "$donor"
-	done
-	for donor in donor1 donor2 donor3; do
-		wait_for 20 lab_counter_is client "donors/$donor/slabs" 0
-	done
+	donors_die donor1 donor2 donor3
 	pattern_is 0 12 ONDISK.
 	for donor in donor1 donor2 donor3; do
-		daemon_up "$donor"
+		donor_back "$donor"
 	done
 	wait_for 60 whole
 	legs_are 24
@@ -317,17 +301,12 @@ test_disk_that_failed_gets_what_it_missed_without_a_write()
 	lab_run client sh /tmp/backup-disk linear
 	wait_for 30 lab_counter_is client backup up
 	wait_for 60 whole
-	for donor in donor1 donor2 donor3; do
-		daemon_kill "$donor"
-	done
-	for donor in donor1 donor2 donor3; do
-		wait_for 20 lab_counter_is client "donors/$donor/slabs" 0
-	done
+	donors_die donor1 donor2 donor3
 	pattern_is 0 8 DISKBAD.
 	device_off
 	lab_run client sh /tmp/backup-disk drop
 	for donor in donor1 donor2 donor3; do
-		daemon_up "$donor"
+		donor_back "$donor"
 	done
 }
 

@@ -15,11 +15,6 @@ nodes="client donor1 donor2"
 result=$(mktemp)
 cleanup_add rm -f "$result"
 
-field()
-{
-	sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" "$result"
-}
-
 # netem PARAMETER… - on what every node sends. The queue is long enough to drop
 # nothing by itself.
 netem()

@@ -21,11 +21,6 @@ result=$(mktemp)
 requests=$(mktemp)
 cleanup_add rm -f "$result" "$requests"
 
-field()
-{
-	sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" "$result"
-}
-
 rawio()
 {
 	echo "rawio seed $seed: $*"

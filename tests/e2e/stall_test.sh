@@ -30,22 +30,18 @@ donor_arguments=(--slab_size=4M)
 tracing=/sys/kernel/tracing
 scratch=$(mktemp -d)
 cleanup_add rm -rf "$scratch"
-
-field()
-{
-	sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" "$scratch/samples"
-}
+result=$scratch/samples
 
 # samples_more_than N - lines of progress, ten a second
 samples_more_than()
 {
-	[ "$(wc -l <"$scratch/samples")" -gt "$1" ]
+	[ "$(wc -l <"$result")" -gt "$1" ]
 }
 
 # samples_pass N - wait for so many more
 samples_pass()
 {
-	wait_for $((30 + $1)) samples_more_than $(($(wc -l <"$scratch/samples") + $1))
+	wait_for $((30 + $1)) samples_more_than $(($(wc -l <"$result") + $1))
 }
 
 load_start()
@@ -54,7 +50,7 @@ load_start()
 		-s "${ISW_SEED:-$RANDOM}" 2>"$scratch/errors" |
 		while read -r line; do
 			echo "$EPOCHREALTIME $line"
-		done >"$scratch/samples" &
+		done >"$result" &
 	load=$!
 	wait_for 120 grep -q filled "$scratch/errors"
 }
@@ -65,7 +61,7 @@ load_end()
 	lab_run client 'kill -TERM $(pidof pageverify)'
 	wait "$load"
 	cat "$scratch/errors"
-	tail -n 1 "$scratch/samples"
+	tail -n 1 "$result"
 	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
 	[ "$(field failed)" = 0 ] || fail "$(field failed) processes died"
 	[ "$(field sigbus)" = 0 ] || fail "$(field sigbus) SIGBUS"

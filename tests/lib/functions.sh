@@ -148,6 +148,36 @@ lab_device_on()
 	wait_for 10 lab_run client test -b /dev/infiniswap0
 }
 
+# pattern_write FROM COUNT WORD, pattern_is FROM COUNT WORD - fill that part of the
+# client's /dev/infiniswap0 with WORD, is it full of it? In MiB.
+pattern_write()
+{
+	lab exec client --timeout 60 -- sh -c "yes $3 | dd of=/dev/infiniswap0 bs=64k \
+		seek=$(($1 * 16)) count=$(($2 * 16)) iflag=fullblock oflag=direct 2>&1"
+}
+
+pattern_is()
+{
+	lab exec client --timeout 60 -- sh -c "yes $3 | head -c $2M >/run/wanted
+		dd if=/dev/infiniswap0 bs=64k skip=$(($1 * 16)) count=$(($2 * 16)) iflag=direct \
+			2>/run/why >/run/got && cmp /run/wanted /run/got && rm -f /run/got /run/wanted ||
+			{ cat /run/why; false; }"
+}
+
+# field NAME - a number of what pageverify said, which is in $result
+field()
+{
+	# shellcheck disable=SC2154 # the script's own
+	sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" "$result"
+}
+
+# no_page_wrong - pageverify found no page wrong and none lost
+no_page_wrong()
+{
+	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
+	[ "$(field sigbus)" = 0 ] || fail "$(field sigbus) SIGBUS"
+}
+
 # lab_logs_clean - no BUG, WARNING, hung task… in any guest's kernel log
 lab_logs_clean()
 {
