@@ -5,7 +5,7 @@
  * First, under dev->lock, the slabs get the legs they should have (legs.h): one
  * is added on another donor, one that is to go retires. Then, without any lock,
  * the pages of slabs with a hint (slab->degraded) are looked at, and what they
- * lack is copied, extent by extent:
+ * lack is copied, some extents at a time, each of them:
  *
  *   snapshot the page words, read the pages as a request would, CRC and all;
  *   take BUSY of the pages whose words are still the same; write to the legs
@@ -15,9 +15,9 @@
  * wins. The copier's reads and writes do not park: what cannot be had now is
  * tried again later. At last a leg that retires and has no page for itself goes.
  */
-#include <linux/completion.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
+#include <linux/wait.h>
 #include <infiniswap/legs.h>
 
 #include "backup.h"
@@ -36,26 +36,39 @@
 #define LEGS_AT_ONCE	16		/* changed with one drain */
 #define REFUSALS_MAX	4		/* asked in vain for as many slabs: enough for now */
 
+enum phase {
+	EXTENT_IDLE,
+	EXTENT_READING,
+	EXTENT_WRITING,
+};
+
+struct extent {
+	enum phase phase;		/* the work's alone */
+	bool through;			/* what the phase waits for */
+	bool on_disk;			/* is staged for the disk */
+	u64 needs;			/* copies, ISW_WORD_ flags */
+	struct page *pages[COPY_PAGES];
+	u64 words[COPY_PAGES];		/* as they were before the read */
+	struct isw_io io;
+};
+
 struct isw_copier {
 	struct isw_device *dev;
 	struct delayed_work work;
-	struct completion done;
-	struct page *pages[COPY_PAGES];
-	u64 words[COPY_PAGES];		/* as they were when the extent was read */
+	struct extent *extents;
+	wait_queue_head_t wait;		/* for an extent, or a kick */
 	unsigned int max;		/* pages in one work request */
 	struct isw_slab *changed[LEGS_AT_ONCE];
 	unsigned int nr_changed;	/* slabs with other legs since the last drain */
 	u32 mend_from;			/* slab to look first at, whose turn it is */
 	unsigned int refusals;		/* no donor had memory, in this go */
-	bool on_disk;			/* the extent is staged for the disk */
 	bool stopping;
 	bool kicked;			/* while a slab is being copied */
-	struct isw_io io;
 };
 
-struct isw_io *isw_copier_io(struct isw_device *dev)
+struct isw_io *isw_copier_io(struct isw_device *dev, unsigned int extent)
 {
-	return &dev->copier->io;
+	return &dev->copier->extents[extent].io;
 }
 
 /* ---- legs --------------------------------------------------------------- */
@@ -244,33 +257,46 @@ out:
 
 /* ---- one extent --------------------------------------------------------- */
 
-static void copier_end(struct isw_io *io)
+static struct extent *extent_of(struct isw_io *io)
 {
-	struct isw_copier *c = container_of(io, struct isw_copier, io);
-
-	complete(&c->done);
+	return container_of(io, struct extent, io);
 }
 
-/* Its pages, into the copier's own. False: not to be had now. */
-static bool extent_read(struct isw_copier *c, u64 page, u32 count)
+/* What the phase waited for is over. Any context. */
+static void extent_through(struct extent *e)
+{
+	struct isw_copier *c = e->io.dev->copier;
+
+	/* pairs with extent_waits() */
+	smp_store_release(&e->through, true);
+	wake_up(&c->wait);
+}
+
+static void extent_read_end(struct isw_io *io)
+{
+	extent_through(extent_of(io));
+}
+
+/* Begin to bring pages [@page, @page + @count) the copies @needs. */
+static void extent_start(struct extent *e, u64 page, u32 count, u64 needs)
 {
 	struct isw_batch batch = {};
-	struct isw_io *io = &c->io;
+	struct isw_io *io = &e->io;
 	u32 i;
 
+	e->phase = EXTENT_READING;
+	e->through = false;
+	e->needs = needs;
 	isw_io_reset(io, page, count);
 	sg_init_table(io->sg, count);
 	for (i = 0; i < count; i++)
-		sg_set_page(&io->sg[i], c->pages[i], ISW_PAGE_SIZE, 0);
+		sg_set_page(&io->sg[i], e->pages[i], ISW_PAGE_SIZE, 0);
 	io->nents = count;
 
-	reinit_completion(&c->done);
 	rcu_read_lock();
 	isw_io_drive(io, &batch);
 	isw_batch_post(&batch);
 	rcu_read_unlock();
-	wait_for_completion(&c->done);
-	return io->status == BLK_STS_OK;
 }
 
 static bool page_claim(atomic64_t *word, u64 was)
@@ -281,9 +307,10 @@ static bool page_claim(atomic64_t *word, u64 was)
 }
 
 /* Give BUSY of the first @count pages up; @copies were added to each. */
-static void extent_unclaim(struct isw_copier *c, u32 count, u64 copies)
+static void extent_unclaim(struct extent *e, u32 count, u64 copies)
 {
-	atomic64_t *word = c->dev->words + c->io.page;
+	struct isw_io *io = &e->io;
+	atomic64_t *word = io->dev->words + io->page;
 	bool parked = false;
 	u32 i;
 
@@ -292,24 +319,24 @@ static void extent_unclaim(struct isw_copier *c, u32 count, u64 copies)
 		u64 next;
 
 		do {
-			next = isw_word_copy_end(old, isw_word_seq(c->words[i]),
+			next = isw_word_copy_end(old, isw_word_seq(e->words[i]),
 						 copies);
 		} while (!isw_word_try(word, &old, next));
 		parked |= old & ISW_WORD_PARKED;
 	}
 	if (parked)
-		isw_slab_kick(c->dev, c->io.slab);
+		isw_slab_kick(io->dev, io->slab);
 }
 
 /* BUSY on all pages, whose words have not moved since they were read; or none. */
-static bool extent_claim(struct isw_copier *c)
+static bool extent_claim(struct extent *e)
 {
-	atomic64_t *words = c->dev->words + c->io.page;
+	atomic64_t *words = e->io.dev->words + e->io.page;
 	u32 i;
 
-	for (i = 0; i < c->io.count; i++) {
-		if (!page_claim(&words[i], c->words[i])) {
-			extent_unclaim(c, i, 0);
+	for (i = 0; i < e->io.count; i++) {
+		if (!page_claim(&words[i], e->words[i])) {
+			extent_unclaim(e, i, 0);
 			return false;
 		}
 	}
@@ -319,75 +346,132 @@ static bool extent_claim(struct isw_copier *c)
 /* The work requests of the extent are through. Softirq or process context. */
 void isw_copier_posted(struct isw_io *io)
 {
-	struct isw_copier *c = container_of(io, struct isw_copier, io);
+	struct extent *e = extent_of(io);
 
-	extent_unclaim(c, io->count,
+	extent_unclaim(e, io->count,
 		       isw_word_of_legs(atomic_read(&io->acked)));
 	isw_io_unname(io);	/* only now: the words say what the legs hold */
-	complete(&c->done);
+	if (e->on_disk)
+		isw_staging_settle(io, true);
+	if (atomic_read(&io->acked) || e->on_disk)
+		isw_stat_add(io->dev->stats, pages_copied, io->count);
+	extent_through(e);
 }
 
 /*
  * Start to write what was read to those of @legs that are there, and to the
  * disk if it is staged. Inside an RCU section. False: nothing was started.
  */
-static bool extent_post(struct isw_copier *c, unsigned int legs,
+static bool extent_post(struct extent *e, unsigned int legs,
 			struct isw_batch *batch)
 {
-	struct isw_io *io = &c->io;
+	struct isw_io *io = &e->io;
 	struct isw_mapping *m = rcu_dereference(io->slab->mapping);
 	struct isw_legs l = {};
 
 	if (m && !m->frozen)
 		l = legs_view(m);
 	legs &= isw_legs_fill(&l);
-	if (!legs && !c->on_disk)
+	if (!legs && !e->on_disk)
 		return false;
 	if (legs && !isw_rdma_map(io, m, legs))
 		return false;
-	if (!extent_claim(c)) {
+	if (!extent_claim(e)) {
 		isw_rdma_unmap_legs(io, legs);
 		return false;
 	}
-	if (c->on_disk)
+	if (e->on_disk)
 		isw_staging_publish(io);
 	isw_io_post(io, m, legs, batch);
 	return true;
 }
 
-/* Bring pages [@page, @page + @count) the copies @needs. False: not all of it. */
-static bool extent_copy(struct isw_copier *c, u64 page, u32 count, u64 needs)
+/* It was read: write it. What comes of it the page words tell. */
+static void extent_write(struct extent *e)
 {
 	struct isw_batch batch = {};
-	struct isw_io *io = &c->io;
-	unsigned int legs = isw_word_legs(needs);
+	struct isw_io *io = &e->io;
 	bool started;
 
-	if (!extent_read(c, page, count))
-		return false;
+	e->phase = EXTENT_IDLE;
+	if (io->status != BLK_STS_OK)
+		return;
 	io->write = true;
 	io->copying = true;
-	c->on_disk = needs & ISW_WORD_BACKUP && isw_staging_try(io);
-	if (c->on_disk)
+	e->on_disk = e->needs & ISW_WORD_BACKUP && isw_staging_try(io);
+	if (e->on_disk)
 		isw_pages_copy_to_staged(io);
 
-	reinit_completion(&c->done);
+	e->phase = EXTENT_WRITING;
+	e->through = false;
 	rcu_read_lock();
-	started = extent_post(c, legs, &batch);
+	started = extent_post(e, isw_word_legs(e->needs), &batch);
 	isw_batch_post(&batch);
 	rcu_read_unlock();
-	if (!started) {
-		if (c->on_disk)
-			isw_staging_release(io);
-		return false;
+	if (started)
+		return;
+	e->phase = EXTENT_IDLE;
+	if (e->on_disk)
+		isw_staging_release(io);
+}
+
+/* ---- all of them -------------------------------------------------------- */
+
+/* Is there one, and has it come to the end of its phase? */
+static bool extent_waits(const struct extent *e)
+{
+	/* pairs with extent_through(): what the phase left is seen */
+	return e->phase != EXTENT_IDLE && smp_load_acquire(&e->through);
+}
+
+/* Take those on whose phase is over. Returns how many are under way. */
+static unsigned int extents_step(struct isw_copier *c)
+{
+	unsigned int i, busy = 0;
+
+	for (i = 0; i < ISW_COPY_EXTENTS; i++) {
+		struct extent *e = &c->extents[i];
+
+		if (extent_waits(e)) {
+			if (e->phase == EXTENT_READING)
+				extent_write(e);
+			else
+				e->phase = EXTENT_IDLE;
+		}
+		busy += e->phase != EXTENT_IDLE;
 	}
-	wait_for_completion(&c->done);
-	if (c->on_disk)
-		isw_staging_settle(io, true);
-	if (atomic_read(&io->acked) || c->on_disk)
-		isw_stat_add(c->dev->stats, pages_copied, count);
-	return atomic_read(&io->acked) == legs &&
-	       c->on_disk == !!(needs & ISW_WORD_BACKUP);
+	return busy;
+}
+
+static bool extents_wake(struct isw_copier *c)
+{
+	unsigned int i;
+
+	for (i = 0; i < ISW_COPY_EXTENTS; i++)
+		if (extent_waits(&c->extents[i]))
+			return true;
+	return READ_ONCE(c->kicked) && !READ_ONCE(c->stopping);
+}
+
+/* Until at most @busy are under way. A slab may take long: legs do not wait for it. */
+static void extents_await(struct isw_copier *c, unsigned int busy)
+{
+	while (extents_step(c) > busy) {
+		wait_event(c->wait, extents_wake(c));
+		if (READ_ONCE(c->kicked))
+			legs_mend(c);
+	}
+}
+
+/* One that is idle; its phase is the caller's to change. */
+static struct extent *extent_get(struct isw_copier *c)
+{
+	struct extent *e = c->extents;
+
+	extents_await(c, ISW_COPY_EXTENTS - 1);
+	while (e->phase != EXTENT_IDLE)
+		e++;
+	return e;
 }
 
 /* ---- a slab ------------------------------------------------------------- */
@@ -422,26 +506,27 @@ static bool slab_retires(struct isw_slab *slab)
 }
 
 /* How many pages from @word on lack what the first one does, with their words. */
-static u32 extent_find(struct isw_copier *c, atomic64_t *word, u64 left,
+static u32 extent_find(struct extent *e, atomic64_t *word, u32 max,
 		       unsigned int legs, bool disk, u64 *needs)
 {
-	u32 max = min_t(u64, left, c->max), n;
+	u32 n;
 
 	for (n = 0; n < max; n++) {
-		c->words[n] = atomic64_read(&word[n]);
-		if (c->words[n] & ISW_WORD_BUSY)
+		e->words[n] = atomic64_read(&word[n]);
+		if (e->words[n] & ISW_WORD_BUSY)
 			break;
 		if (!n)
-			*needs = isw_word_needs(c->words[0], legs, disk);
-		if (!*needs || isw_word_needs(c->words[n], legs, disk) != *needs)
+			*needs = isw_word_needs(e->words[0], legs, disk);
+		if (!*needs || isw_word_needs(e->words[n], legs, disk) != *needs)
 			break;
 	}
 	return n;
 }
 
-static bool pages_need(atomic64_t *word, u32 count, unsigned int legs, bool disk)
+/* Are there any, BUSY or not, that lack a copy? */
+static bool pages_need(atomic64_t *word, u64 count, unsigned int legs, bool disk)
 {
-	u32 i;
+	u64 i;
 
 	for (i = 0; i < count; i++)
 		if (isw_word_needs(atomic64_read(&word[i]), legs, disk))
@@ -481,7 +566,6 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 	u64 pages = isw_slab_pages(dev->slab_shift), i, needs;
 	atomic64_t *words = isw_slab_words(dev, slab);
 	unsigned int legs;
-	bool left;
 	u32 n;
 
 	WRITE_ONCE(slab->degraded, false);
@@ -490,27 +574,24 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 		isw_slab_note_degraded(slab);
 		return;
 	}
-	left = !slab_fill(slab, &legs);
-	for (i = 0; i < pages && !READ_ONCE(c->stopping); i += n) {
+	slab_fill(slab, &legs);
+	for (i = 0; i < pages && !READ_ONCE(c->stopping); i += max(n, 1U)) {
+		struct extent *e = extent_get(c);
 		bool disk = dev->backup && isw_backup_takes(dev->backup) &&
 			    isw_staging_spare(&dev->backup->staging);
 
-		/* a slab may take long, and others need legs meanwhile */
-		if (READ_ONCE(c->kicked)) {
-			legs_mend(c);
-			left |= !slab_fill(slab, &legs);
-		}
+		slab_fill(slab, &legs);
 		needs = 0;
-		n = extent_find(c, words + i, pages - i, legs, disk, &needs);
+		n = extent_find(e, words + i, min_t(u64, pages - i, c->max),
+				legs, disk, &needs);
 		if (n)
-			left |= !extent_copy(c, (words - dev->words) + i, n, needs);
-		n = max(n, 1U);
-		/* BUSY, or the disk is not to be tried now */
-		left |= pages_need(words + i, n, legs, !!dev->backup);
+			extent_start(e, (words - dev->words) + i, n, needs);
 		if (!(i % 1024))
 			cond_resched();
 	}
-	if (left || READ_ONCE(c->stopping))
+	extents_await(c, 0);
+	if (!slab_fill(slab, &legs) || READ_ONCE(c->stopping) ||
+	    pages_need(words, pages, legs, !!dev->backup))
 		isw_slab_note_degraded(slab);
 	if (slab_retires(slab))
 		legs_drop(dev, slab);
@@ -545,13 +626,14 @@ void isw_copier_kick(struct isw_device *dev)
 	if (READ_ONCE(dev->copier->stopping))
 		return;
 	WRITE_ONCE(dev->copier->kicked, true);
+	wake_up(&dev->copier->wait);
 	queue_delayed_work(isw_copy_wq, &dev->copier->work, 0);
 }
 
 int isw_copier_alloc(struct isw_device *dev)
 {
 	struct isw_copier *c = kzalloc(sizeof(*c), GFP_KERNEL);
-	unsigned int i;
+	unsigned int i, j;
 
 	if (!c)
 		return -ENOMEM;
@@ -559,13 +641,20 @@ int isw_copier_alloc(struct isw_device *dev)
 	c->dev = dev;
 	c->stopping = true;
 	INIT_DELAYED_WORK(&c->work, copy_work);
-	init_completion(&c->done);
-	isw_io_init(&c->io, dev, 0);
-	c->io.end = copier_end;
-	for (i = 0; i < COPY_PAGES; i++) {
-		c->pages[i] = alloc_page(GFP_KERNEL);
-		if (!c->pages[i])
-			return -ENOMEM;		/* isw_copier_free() follows */
+	init_waitqueue_head(&c->wait);
+	c->extents = kvcalloc(ISW_COPY_EXTENTS, sizeof(*c->extents), GFP_KERNEL);
+	if (!c->extents)
+		return -ENOMEM;		/* isw_copier_free() follows */
+	for (i = 0; i < ISW_COPY_EXTENTS; i++) {
+		struct extent *e = &c->extents[i];
+
+		isw_io_init(&e->io, dev, i % dev->cfg.queues);
+		e->io.end = extent_read_end;
+		for (j = 0; j < COPY_PAGES; j++) {
+			e->pages[j] = alloc_page(GFP_KERNEL);
+			if (!e->pages[j])
+				return -ENOMEM;
+		}
 	}
 	return 0;
 }
@@ -573,15 +662,17 @@ int isw_copier_alloc(struct isw_device *dev)
 void isw_copier_free(struct isw_device *dev)
 {
 	struct isw_copier *c = dev->copier;
-	unsigned int i;
+	unsigned int i, j;
 
 	if (!c)
 		return;
 	/* a kick that did not see that it stops */
 	cancel_delayed_work_sync(&c->work);
-	for (i = 0; i < COPY_PAGES; i++)
-		if (c->pages[i])
-			__free_page(c->pages[i]);
+	for (i = 0; c->extents && i < ISW_COPY_EXTENTS; i++)
+		for (j = 0; j < COPY_PAGES; j++)
+			if (c->extents[i].pages[j])
+				__free_page(c->extents[i].pages[j]);
+	kvfree(c->extents);
 	kfree(c);
 	dev->copier = NULL;
 }

@@ -11,6 +11,8 @@
 struct isw_device;
 struct isw_io;
 
+#define ISW_COPY_EXTENTS	4	/* under way at once */
+
 extern struct workqueue_struct *isw_copy_wq;
 
 /* process context, dev->power_lock held */
@@ -27,6 +29,6 @@ void isw_copier_kick(struct isw_device *dev);
 void isw_copier_posted(struct isw_io *io);
 
 /* dev->tag_set's requests are not all that use mappings */
-struct isw_io *isw_copier_io(struct isw_device *dev);
+struct isw_io *isw_copier_io(struct isw_device *dev, unsigned int extent);
 
 #endif /* _ISW_COPIER_H */

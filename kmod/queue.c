@@ -110,7 +110,8 @@ static void list_ios(struct isw_device *dev)
 			dev->ios[dev->nr_ios++] =
 				blk_mq_rq_to_pdu(tags->static_rqs[tag]);
 	}
-	dev->ios[dev->nr_ios++] = isw_copier_io(dev);
+	for (i = 0; i < ISW_COPY_EXTENTS; i++)
+		dev->ios[dev->nr_ios++] = isw_copier_io(dev, i);
 }
 
 int isw_tags_alloc(struct isw_device *dev)
@@ -118,7 +119,7 @@ int isw_tags_alloc(struct isw_device *dev)
 	unsigned int queues = 2 * dev->cfg.queues;
 	int ret;
 
-	dev->ios = kvcalloc(queues * dev->cfg.queue_depth + 1,
+	dev->ios = kvcalloc(queues * dev->cfg.queue_depth + ISW_COPY_EXTENTS,
 			    sizeof(*dev->ios), GFP_KERNEL);
 	if (!dev->ios)
 		return -ENOMEM;

@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 #include <net/net_namespace.h>
 
+#include "copier.h"
 #include "device.h"
 #include "donor.h"
 #include "session.h"
@@ -25,7 +26,7 @@
 #define RETRY_COUNT		6
 
 /* than requests: the drain's own work request, the copier's, one to spare */
-#define MORE_WRS		3
+#define MORE_WRS		(2 + ISW_COPY_EXTENTS)
 
 /* ---- HCAs --------------------------------------------------------------- */
 
