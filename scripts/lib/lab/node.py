@@ -25,7 +25,11 @@ def kernel_command_line(node, config):
              f"lab.name={node['name']}", f"lab.address={node['address']}",
              f"lab.number={node['number']}", f"lab.mtu={MTU}"]
     if config["accel"] == "tcg":
-        words += ["tsc=reliable", f"tsc_early_khz={config['tsc_khz']}"]
+        # norandmaps: TCG translates a page of code anew for each address that it is
+        # run at, and each later write to that page, when it holds something else,
+        # walks all these translations: 3 ms for 8 bytes were seen in a guest that had
+        # run some thousand commands, and its kernel stood still while it cleared pages.
+        words += ["norandmaps", "tsc=reliable", f"tsc_early_khz={config['tsc_khz']}"]
     if config["debug"]:
         words.append("kasan_multi_shot")    # or KASAN tells of the first bug alone
     return " ".join(words)
