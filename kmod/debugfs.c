@@ -9,6 +9,7 @@
 #include <linux/seq_file.h>
 #include <linux/uaccess.h>
 
+#include "activity.h"
 #include "debugfs.h"
 #include "device.h"
 #include "donor.h"
@@ -26,25 +27,44 @@ static void show_leg(struct seq_file *m, const struct isw_grant *g)
 		seq_puts(m, " -");
 }
 
+/* Hundredths, and small ones too: idle slabs differ in them. */
+static void show_activity(struct seq_file *m, u64 activity)
+{
+	u64 pages = activity >> ISW_EWMA_SHIFT;
+	u64 rest = activity & ((1 << ISW_EWMA_SHIFT) - 1);
+
+	seq_printf(m, " %llu.%02llu\n", pages, rest * 100 >> ISW_EWMA_SHIFT);
+}
+
+static void show_slab(struct seq_file *m, struct isw_device *dev,
+		      struct isw_slab *slab)
+{
+	struct isw_mapping *map = isw_slab_mapping(dev, slab);
+	u64 activity = isw_activity_of(slab);
+	u32 leg;
+
+	if (!map && !activity)
+		return;
+	seq_printf(m, "%u", slab->index);
+	if (map)
+		seq_printf(m, " %u", map->generation);
+	else
+		seq_puts(m, " - - - -");
+	for (leg = 0; map && leg < ISW_MAX_LEGS; leg++)
+		show_leg(m, &map->leg[leg]);
+	show_activity(m, activity);
+}
+
 static int slabs_show(struct seq_file *m, void *v)
 {
 	struct isw_device *dev = m->private;
-	struct isw_mapping *map;
-	u32 i, leg;
+	u32 i;
 
-	seq_puts(m, "# slab generation legs (donor:index.generation)\n");
+	seq_puts(m, "# slab generation legs (donor:index.generation) activity\n");
 	if (mutex_lock_interruptible(&dev->lock))
 		return -EINTR;
-	for (i = 0; i < dev->nr_slabs; i++) {
-		map = rcu_dereference_protected(dev->slabs[i].mapping,
-						lockdep_is_held(&dev->lock));
-		if (!map)
-			continue;
-		seq_printf(m, "%u %u", i, map->generation);
-		for (leg = 0; leg < ISW_MAX_LEGS; leg++)
-			show_leg(m, &map->leg[leg]);
-		seq_putc(m, '\n');
-	}
+	for (i = 0; i < dev->nr_slabs; i++)
+		show_slab(m, dev, &dev->slabs[i]);
 	mutex_unlock(&dev->lock);
 	return 0;
 }

@@ -216,6 +216,7 @@ static void works_start(struct isw_device *dev)
 		isw_donor_reset(donor);
 	dev->redraw_at = jiffies;
 	dev->idle_next = 0;
+	dev->activity_at = jiffies;
 	WRITE_ONCE(dev->stopping, false);
 	queue_delayed_work(isw_io_wq, &dev->tick_work, ISW_TICK);
 	queue_delayed_work(isw_map_wq, &dev->map_work, 0);

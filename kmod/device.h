@@ -52,6 +52,7 @@ struct isw_config {
 	unsigned int donor_loss_timeout; /* seconds */
 	unsigned int slab_idle_timeout;	/* seconds */
 	unsigned int slab_cold_timeout;	/* seconds; 0: never */
+	unsigned int hot_slab;		/* pages per second; 0: all are hot */
 };
 
 struct isw_device {
@@ -64,6 +65,8 @@ struct isw_device {
 	struct isw_slab *slabs;
 	atomic64_t *words;		/* one per page, see pageword.h */
 	struct isw_stats __percpu *stats;
+	u32 *activity;			/* pages in or out, a row for each queue */
+	size_t activity_row;		/* entries, one for each slab and padding */
 	struct isw_backup *backup;	/* NULL: without */
 	struct isw_copier *copier;
 	bool dying;			/* park no more: fail */
@@ -98,6 +101,7 @@ struct isw_device {
 	struct isw_draw *draw;		/* scratch of the placement */
 	unsigned long redraw_at;	/* jiffies: when a spare is exchanged */
 	u32 idle_next;			/* where idle.c goes on looking */
+	unsigned long activity_at;	/* jiffies: up to when it is summed up */
 
 	spinlock_t active_lock;		/* changes of active */
 	struct isw_donor **active;	/* [max_sessions], donors with a session */

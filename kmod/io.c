@@ -13,6 +13,7 @@
 #include <linux/bitops.h>
 #include <infiniswap/legs.h>
 
+#include "activity.h"
 #include "backup.h"
 #include "compat.h"
 #include "copier.h"
@@ -619,6 +620,9 @@ void isw_io_start(struct isw_io *io, struct isw_batch *batch)
 	if (!READ_ONCE(io->slab->touched))
 		WRITE_ONCE(io->slab->touched, true);
 	io->write = req_op(rq) == REQ_OP_WRITE;
+	isw_activity_count(io->dev, io->hwq +
+			   (io->write ? 0 : io->dev->cfg.queues),
+			   io->slab->index, count);
 	sg_init_table(io->sg, ISW_MAX_SEGMENTS);
 	io->nents = isw_rq_map_sg(rq, io->sg);
 	isw_io_drive(io, batch);

@@ -9,6 +9,7 @@
  */
 #include <linux/random.h>
 
+#include "activity.h"
 #include "copier.h"
 #include "device.h"
 #include "donor.h"
@@ -217,6 +218,7 @@ void isw_map_work(struct work_struct *work)
 		mutex_unlock(&dev->lock);
 		return;
 	}
+	isw_activity_sum(dev);
 	give_up_lost(dev);
 	connect_spares(dev);
 	isw_grants_trim(dev);

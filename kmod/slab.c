@@ -7,6 +7,7 @@
 #include <linux/sched.h>
 #include <linux/vmalloc.h>
 
+#include "activity.h"
 #include "device.h"
 #include "io.h"
 #include "map.h"
@@ -20,14 +21,17 @@ int isw_slabs_alloc(struct isw_device *dev)
 			  __GFP_NOWARN;
 	size_t slabs = array_size(dev->nr_slabs, sizeof(*dev->slabs));
 	size_t words = array_size(isw_nr_pages(dev), sizeof(*dev->words));
+	size_t activity = isw_activity_size(dev);
+	size_t all = size_add(size_add(slabs, words), activity);
 	u32 i;
 
 	/* nor reclaim of all that there is, just to find that out */
-	if (size_add(slabs, words) >> PAGE_SHIFT > si_mem_available())
+	if (all >> PAGE_SHIFT > si_mem_available())
 		return -ENOMEM;
 	dev->slabs = __vmalloc(slabs, gfp);
 	dev->words = __vmalloc(words, gfp);
-	if (!dev->slabs || !dev->words) {
+	dev->activity = __vmalloc(activity, gfp);
+	if (!dev->slabs || !dev->words || !dev->activity) {
 		isw_slabs_free(dev);
 		return -ENOMEM;
 	}
@@ -48,8 +52,10 @@ void isw_slabs_free(struct isw_device *dev)
 	INIT_LIST_HEAD(&dev->serving);
 	vfree(dev->slabs);
 	vfree(dev->words);
+	vfree(dev->activity);
 	dev->slabs = NULL;
 	dev->words = NULL;
+	dev->activity = NULL;
 }
 
 /* How many are mapped now; any context. */

@@ -10,6 +10,7 @@
 #include <linux/list.h>
 #include <linux/rcupdate.h>
 #include <linux/spinlock.h>
+#include <infiniswap/ewma.h>
 #include <infiniswap/pagecheck.h>
 #include <infiniswap/pageword.h>
 #include <infiniswap/wire.h>
@@ -54,6 +55,8 @@ struct isw_slab {
 	bool touched;			/* read or written since idle.c looked */
 	unsigned long empty_at;		/* idle.c, dev->lock: jiffies, 0: it is not */
 	unsigned long cold_at;		/* the same, not touched */
+	struct isw_ewma activity;	/* activity.c, dev->lock; read anywhere */
+	u32 counted;			/* the same: what it has seen of the counts */
 
 	spinlock_t lock;		/* parked, kicks */
 	struct list_head parked;
