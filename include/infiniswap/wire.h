@@ -122,9 +122,12 @@ enum isw_msg_type {
 	ISW_MSG_BYE_OK		= 13,
 	/*
 	 * Reserved: 14..17 the key handshake (CHALLENGE, RESPONSE, before any
-	 * other request), 18..21 activity and eviction. An unknown type is
-	 * refused with ISW_ERR_TYPE and the session goes on.
+	 * other request). An unknown type is refused with ISW_ERR_TYPE and the
+	 * session goes on.
 	 */
+	ISW_MSG_CHECK_ACTIVITY	= 18,	/* donor -> ACTIVITY */
+	ISW_MSG_ACTIVITY	= 19,
+	ISW_MSG_EVICT		= 20,	/* donor, news: RELEASE these in time */
 };
 
 enum isw_error {
@@ -211,6 +214,35 @@ struct isw_msg_grants {
 	struct isw_wire_grant grant[ISW_GRANTS_MAX];
 };
 
+#define ISW_IDS_MAX	60
+
+struct isw_msg_ids {			/* CHECK_ACTIVITY, EVICT */
+	struct isw_msg_hdr hdr;
+	__le32 count;			/* of ids, 1..ISW_IDS_MAX */
+	/*
+	 * EVICT: from its receipt on; what is not released by then is taken.
+	 * 0: an earlier EVICT of these is called off. CHECK_ACTIVITY: 0.
+	 */
+	__le32 deadline_ms;
+	struct isw_wire_id id[ISW_IDS_MAX];
+};
+
+/* Page-ins plus page-outs a second, in these units. */
+#define ISW_ACTIVITY_SHIFT	8
+
+struct isw_wire_activity {
+	struct isw_wire_id id;
+	__le32 activity;		/* 2^-ISW_ACTIVITY_SHIFT, saturating */
+	__u8 reserved[4];
+};
+
+struct isw_msg_activity {
+	struct isw_msg_hdr hdr;
+	__le32 count;			/* unknown ids are left out */
+	__u8 reserved[4];
+	struct isw_wire_activity slab[ISW_IDS_MAX];
+};
+
 _Static_assert(sizeof(struct isw_msg_hdr) == 24, "header");
 _Static_assert(sizeof(struct isw_msg_error) == 32, "ERROR");
 _Static_assert(sizeof(struct isw_msg_status) == 64, "STATUS");
@@ -220,6 +252,8 @@ _Static_assert(sizeof(struct isw_msg_granted) == 56, "GRANTED");
 _Static_assert(sizeof(struct isw_msg_release) == 32, "RELEASE");
 _Static_assert(sizeof(struct isw_msg_list) == 32, "LIST");
 _Static_assert(sizeof(struct isw_msg_grants) == 992, "GRANTS");
+_Static_assert(sizeof(struct isw_msg_ids) == 512, "CHECK_ACTIVITY, EVICT");
+_Static_assert(sizeof(struct isw_msg_activity) == 992, "ACTIVITY");
 _Static_assert(sizeof(struct isw_msg_grants) <= ISW_MSG_MAX, "largest message");
 
 /* ---- decoded form, host byte order -------------------------------------- */
@@ -261,6 +295,15 @@ struct isw_msg {
 			__u32 next;
 			const struct isw_wire_grant *wire; /* in the buffer */
 		} grants;
+		struct {			/* CHECK_ACTIVITY, EVICT */
+			__u32 count;
+			__u32 deadline_ms;
+			const struct isw_wire_id *wire; /* in the buffer */
+		} ids;
+		struct {
+			__u32 count;
+			const struct isw_wire_activity *wire; /* likewise */
+		} activity;
 	};
 };
 
@@ -307,6 +350,22 @@ static inline int isw_wire_grant_decode(const struct isw_wire_grant *w,
 	       isw_all_zero(w->reserved, sizeof(w->reserved));
 }
 
+static inline struct isw_grant_id isw_wire_id_decode(const struct isw_wire_id *w)
+{
+	return (struct isw_grant_id) {
+		.index = __le32_to_cpu(w->index),
+		.generation = __le32_to_cpu(w->generation),
+	};
+}
+
+static inline struct isw_wire_id isw_wire_id_encode(const struct isw_grant_id *id)
+{
+	return (struct isw_wire_id) {
+		.index = __cpu_to_le32(id->index),
+		.generation = __cpu_to_le32(id->generation),
+	};
+}
+
 static inline void isw_wire_grant_encode(const struct isw_grant_info *g,
 					 struct isw_wire_grant *w)
 {
@@ -319,7 +378,7 @@ static inline void isw_wire_grant_encode(const struct isw_grant_info *g,
 	};
 }
 
-/* The exact size of a message of @type; GRANTS has one size, however full. */
+/* The exact size of a message of @type; those with a count have one size. */
 static inline unsigned int isw_msg_size(__u16 type)
 {
 	switch (type) {
@@ -344,6 +403,11 @@ static inline unsigned int isw_msg_size(__u16 type)
 		return sizeof(struct isw_msg_list);
 	case ISW_MSG_GRANTS:
 		return sizeof(struct isw_msg_grants);
+	case ISW_MSG_CHECK_ACTIVITY:
+	case ISW_MSG_EVICT:
+		return sizeof(struct isw_msg_ids);
+	case ISW_MSG_ACTIVITY:
+		return sizeof(struct isw_msg_activity);
 	}
 	return 0;
 }
@@ -354,7 +418,8 @@ static inline unsigned int isw_msg_size(__u16 type)
  * Returns 0, or the enum isw_error to refuse the message with. @m->type and
  * @m->seq are set whenever the header itself was whole, so that a refusal can
  * be addressed. The caller compares epoch and session with its own. Entries
- * of GRANTS stay in the buffer: isw_wire_grant_decode() has vetted each.
+ * of GRANTS, CHECK_ACTIVITY, ACTIVITY and EVICT stay in the buffer; each has
+ * been vetted.
  */
 static inline int isw_msg_decode(const void *buf, unsigned int len,
 				 struct isw_msg *m)
@@ -442,6 +507,32 @@ static inline int isw_msg_decode(const void *buf, unsigned int len,
 			return ISW_ERR_MALFORMED;
 		for (i = 0; i < m->grants.count; i++)
 			if (!isw_wire_grant_decode(&w->grant[i], &g))
+				return ISW_ERR_MALFORMED;
+		break;
+	}
+	case ISW_MSG_CHECK_ACTIVITY:
+	case ISW_MSG_EVICT: {
+		const struct isw_msg_ids *w = buf;
+
+		m->ids.count = __le32_to_cpu(w->count);
+		m->ids.deadline_ms = __le32_to_cpu(w->deadline_ms);
+		m->ids.wire = w->id;
+		if (!m->ids.count || m->ids.count > ISW_IDS_MAX ||
+		    (m->type == ISW_MSG_CHECK_ACTIVITY && m->ids.deadline_ms))
+			return ISW_ERR_MALFORMED;
+		break;
+	}
+	case ISW_MSG_ACTIVITY: {
+		const struct isw_msg_activity *w = buf;
+
+		m->activity.count = __le32_to_cpu(w->count);
+		m->activity.wire = w->slab;
+		if (m->activity.count > ISW_IDS_MAX ||
+		    !isw_all_zero(w->reserved, sizeof(w->reserved)))
+			return ISW_ERR_MALFORMED;
+		for (i = 0; i < m->activity.count; i++)
+			if (!isw_all_zero(w->slab[i].reserved,
+					  sizeof(w->slab[i].reserved)))
 				return ISW_ERR_MALFORMED;
 		break;
 	}

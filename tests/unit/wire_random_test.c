@@ -38,6 +38,12 @@ static int in_limits(const struct isw_msg *m, unsigned int len)
 			if (!isw_wire_grant_decode(&m->grants.wire[i], &g) ||
 			    !grant_in_limits(&g))
 				return 0;
+		break;
+	case ISW_MSG_EVICT:
+	case ISW_MSG_CHECK_ACTIVITY:
+		return m->ids.count && m->ids.count <= ISW_IDS_MAX;
+	case ISW_MSG_ACTIVITY:
+		return m->activity.count <= ISW_IDS_MAX;
 	}
 	return 1;
 }

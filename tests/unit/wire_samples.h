@@ -20,7 +20,8 @@ static const __u16 all_types[] = {
 	ISW_MSG_ERROR, ISW_MSG_PING, ISW_MSG_PONG, ISW_MSG_QUERY,
 	ISW_MSG_STATUS, ISW_MSG_GRANT, ISW_MSG_GRANTED, ISW_MSG_RELEASE,
 	ISW_MSG_RELEASED, ISW_MSG_LIST, ISW_MSG_GRANTS, ISW_MSG_BYE,
-	ISW_MSG_BYE_OK,
+	ISW_MSG_BYE_OK, ISW_MSG_CHECK_ACTIVITY, ISW_MSG_ACTIVITY,
+	ISW_MSG_EVICT,
 };
 
 #define N_TYPES	(sizeof(all_types) / sizeof(all_types[0]))
@@ -34,6 +35,31 @@ static inline struct isw_grant_info sample_grant(__u32 i)
 		.length = 1ull << 26,
 		.rkey = 0xdeadbe00u + i,
 	};
+}
+
+static inline void sample_ids(struct isw_msg_ids *w)
+{
+	struct isw_grant_info g;
+	__u32 i;
+
+	w->count = __cpu_to_le32(ISW_IDS_MAX);
+	for (i = 0; i < ISW_IDS_MAX; i++) {
+		g = sample_grant(i);
+		w->id[i] = isw_wire_id_encode(&g.id);
+	}
+}
+
+static inline void sample_activity(struct isw_msg_activity *w)
+{
+	struct isw_grant_info g;
+	__u32 i;
+
+	w->count = __cpu_to_le32(ISW_IDS_MAX);
+	for (i = 0; i < ISW_IDS_MAX; i++) {
+		g = sample_grant(i);
+		w->slab[i].id = isw_wire_id_encode(&g.id);
+		w->slab[i].activity = __cpu_to_le32(0xfffffff0u + i);
+	}
 }
 
 static inline void sample_body(void *buf, __u16 type)
@@ -87,6 +113,16 @@ static inline void sample_body(void *buf, __u16 type)
 		}
 		break;
 	}
+	case ISW_MSG_EVICT:
+		((struct isw_msg_ids *)buf)->deadline_ms = __cpu_to_le32(5000);
+		sample_ids(buf);
+		break;
+	case ISW_MSG_CHECK_ACTIVITY:
+		sample_ids(buf);
+		break;
+	case ISW_MSG_ACTIVITY:
+		sample_activity(buf);
+		break;
 	}
 }
 

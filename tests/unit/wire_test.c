@@ -155,6 +155,64 @@ TEST(round_trip_grants_empty)
 	free(w);
 }
 
+static int names_all_grants(const struct isw_msg *m)
+{
+	struct isw_grant_info want;
+	struct isw_grant_id got;
+	__u32 i;
+
+	for (i = 0; i < ISW_IDS_MAX; i++) {
+		want = sample_grant(i);
+		got = isw_wire_id_decode(&m->ids.wire[i]);
+		if (got.index != want.id.index ||
+		    got.generation != want.id.generation)
+			return 0;
+	}
+	return m->ids.count == ISW_IDS_MAX;
+}
+
+TEST(round_trip_check_activity)
+{
+	struct isw_msg m;
+	void *buf;
+
+	ASSERT_TRUE(round_trip(ISW_MSG_CHECK_ACTIVITY, &m, &buf));
+	EXPECT_TRUE(names_all_grants(&m));
+	free(buf);
+}
+
+TEST(round_trip_evict)
+{
+	struct isw_msg m;
+	void *buf;
+
+	ASSERT_TRUE(round_trip(ISW_MSG_EVICT, &m, &buf));
+	EXPECT_EQ(5000, m.ids.deadline_ms);
+	EXPECT_TRUE(names_all_grants(&m));
+	free(buf);
+}
+
+TEST(round_trip_activity)
+{
+	struct isw_msg m;
+	void *buf;
+	__u32 i;
+
+	ASSERT_TRUE(round_trip(ISW_MSG_ACTIVITY, &m, &buf));
+	ASSERT_EQ(ISW_IDS_MAX, m.activity.count);
+	for (i = 0; i < m.activity.count; i++) {
+		struct isw_grant_info want = sample_grant(i);
+		struct isw_grant_id got =
+			isw_wire_id_decode(&m.activity.wire[i].id);
+
+		EXPECT_EQ(want.id.index, got.index);
+		EXPECT_EQ(want.id.generation, got.generation);
+		EXPECT_EQ(0xfffffff0u + i,
+			  __le32_to_cpu(m.activity.wire[i].activity));
+	}
+	free(buf);
+}
+
 TEST(bytes_on_the_wire_are_little_endian)
 {
 	static const unsigned char want[32] = {
@@ -327,6 +385,18 @@ TEST(reserved_bytes_of_every_entry_of_grants)
 			TH_LOG("entry %zu", i);
 }
 
+TEST(reserved_bytes_of_activity_and_of_every_entry)
+{
+	size_t i;
+
+	EXPECT_TRUE(reserved_bytes_hold(ISW_MSG_ACTIVITY,
+					RESERVED_OF(isw_msg_activity, reserved)));
+	for (i = 0; i < ISW_IDS_MAX; i++)
+		EXPECT_TRUE(reserved_bytes_hold(ISW_MSG_ACTIVITY,
+				RESERVED_OF(isw_msg_activity, slab[i].reserved)))
+			TH_LOG("entry %zu", i);
+}
+
 /* ---- values out of their limits are refused ------------------------------- */
 
 static int decode_status(__u64 total, __u64 used)
@@ -438,6 +508,64 @@ TEST(grants_count_is_bounded)
 		EXPECT_EQ(ISW_ERR_MALFORMED, isw_msg_decode(w, sizeof(*w), &m));
 	}
 	free(w);
+}
+
+static int decode_ids(__u16 type, __u32 count, __u32 deadline_ms)
+{
+	struct isw_msg_ids *w = sample(type);
+	struct isw_msg m;
+	int ret;
+
+	w->count = __cpu_to_le32(count);
+	w->deadline_ms = __cpu_to_le32(deadline_ms);
+	ret = isw_msg_decode(w, sizeof(*w), &m);
+	free(w);
+	return ret;
+}
+
+TEST(evict_and_check_activity_name_one_to_60_grants)
+{
+	static const __u16 types[] = { ISW_MSG_EVICT, ISW_MSG_CHECK_ACTIVITY };
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(ISW_ERR_MALFORMED, decode_ids(types[i], 0, 0));
+		EXPECT_EQ(0, decode_ids(types[i], 1, 0));
+		EXPECT_EQ(0, decode_ids(types[i], 60, 0));
+		EXPECT_EQ(ISW_ERR_MALFORMED, decode_ids(types[i], 61, 0));
+		/* Times 8 it wraps to 8 in 32 bits. */
+		EXPECT_EQ(ISW_ERR_MALFORMED, decode_ids(types[i], 0x20000001, 0));
+		EXPECT_EQ(ISW_ERR_MALFORMED, decode_ids(types[i], ~0u, 0));
+	}
+}
+
+TEST(evict_alone_has_a_deadline)
+{
+	EXPECT_EQ(0, decode_ids(ISW_MSG_EVICT, 1, ~0u));
+	EXPECT_EQ(ISW_ERR_MALFORMED, decode_ids(ISW_MSG_CHECK_ACTIVITY, 1, 1));
+	EXPECT_EQ(ISW_ERR_MALFORMED,
+		  decode_ids(ISW_MSG_CHECK_ACTIVITY, 1, 0x80000000));
+}
+
+static int decode_activity(__u32 count)
+{
+	struct isw_msg_activity *w = sample(ISW_MSG_ACTIVITY);
+	struct isw_msg m;
+	int ret;
+
+	w->count = __cpu_to_le32(count);
+	ret = isw_msg_decode(w, sizeof(*w), &m);
+	free(w);
+	return ret;
+}
+
+TEST(activity_tells_of_60_grants_at_most)
+{
+	EXPECT_EQ(0, decode_activity(0));
+	EXPECT_EQ(0, decode_activity(60));
+	EXPECT_EQ(ISW_ERR_MALFORMED, decode_activity(61));
+	EXPECT_EQ(ISW_ERR_MALFORMED, decode_activity(0x10000001));
+	EXPECT_EQ(ISW_ERR_MALFORMED, decode_activity(~0u));
 }
 
 TEST(one_bad_entry_spoils_grants)
