@@ -222,6 +222,23 @@ static const char *parse_slab_cold_timeout(struct isw_config *cfg,
 
 SETTING(slab_cold_timeout, true, "%u", cfg->slab_cold_timeout);
 
+/* The same: pages of slabs that are not hot need a place. */
+static const char *parse_hot_slab(struct isw_config *cfg, const char *page,
+				  size_t count, int *error)
+{
+	const struct isw_device *dev = container_of(cfg, struct isw_device, cfg);
+	unsigned int v;
+
+	if (!parse_number(page, 0, 1000000, &v))
+		return "not a number from 0 to 1000000";
+	if (v && dev->powered && !*cfg->backup)
+		return "backup is unset";
+	WRITE_ONCE(cfg->hot_slab, v);
+	return NULL;
+}
+
+SETTING(hot_slab, true, "%u", cfg->hot_slab);
+
 /* ---- power -------------------------------------------------------------- */
 
 int isw_configfs_pin(struct config_item *item)
@@ -331,6 +348,7 @@ static struct configfs_attribute *device_attrs[] = {
 	&isw_dev_attr_donor_loss_timeout,
 	&isw_dev_attr_slab_idle_timeout,
 	&isw_dev_attr_slab_cold_timeout,
+	&isw_dev_attr_hot_slab,
 	&isw_dev_attr_power,
 	NULL
 };

@@ -20,6 +20,7 @@
 #include <linux/wait.h>
 #include <infiniswap/legs.h>
 
+#include "activity.h"
 #include "backup.h"
 #include "copier.h"
 #include "device.h"
@@ -536,8 +537,8 @@ static bool pages_need(atomic64_t *word, u64 count, unsigned int legs, bool disk
 
 /*
  * Has @slab no leg, and pages that the disk has? Then it gets one as if it were
- * written to, unless it is cold. Without a backup there is nothing left to be
- * copied.
+ * written to, unless it is cold, or not hot. Without a backup there is nothing left
+ * to be copied.
  */
 static bool slab_legless(struct isw_device *dev, struct isw_slab *slab)
 {
@@ -551,6 +552,7 @@ static bool slab_legless(struct isw_device *dev, struct isw_slab *slab)
 			break;
 	/* one after the other: map_work holds dev->lock until all have a leg */
 	if (i < pages && list_empty_careful(&dev->want) &&
+	    isw_activity_hot(dev, slab) &&
 	    (!READ_ONCE(dev->cfg.slab_cold_timeout) || READ_ONCE(slab->touched)))
 		isw_slab_want(dev, slab);
 	return i < pages;

@@ -163,6 +163,11 @@ static int config_check(struct isw_device *dev)
 			cfg->slab_cold_timeout);
 		return -EINVAL;
 	}
+	if (cfg->hot_slab && !*cfg->backup) {
+		isw_err(dev, "power: 1: hot_slab is %u and backup is unset\n",
+			cfg->hot_slab);
+		return -EINVAL;
+	}
 	if (cfg->size & (cfg->slab_size - 1)) {
 		isw_err(dev, "power: 1: size %llu is not a multiple of slab_size %llu\n",
 			cfg->size, cfg->slab_size);

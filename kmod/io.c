@@ -458,12 +458,15 @@ static void write_fail(struct isw_io *io)
 
 /*
  * Without a mapping: ask for one and wait, not longer than stall_ms. With a backup
- * only if that is a local matter, a grant being held ready, and for a tick.
+ * only if that is a local matter, a grant being held ready, and for a tick. A slab
+ * that is not hot does without.
  */
 static bool write_awaits_mapping(struct isw_io *io)
 {
 	struct isw_device *dev = io->dev;
 
+	if (!isw_activity_hot(dev, io->slab))
+		return false;
 	isw_slab_want(dev, io->slab);
 	if (dev->backup && !READ_ONCE(dev->nr_ready))
 		return false;

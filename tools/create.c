@@ -65,6 +65,8 @@ static const char usage[] =
 	"      --slab-idle-timeout SEC   when an empty slab goes back to its donor (5)\n"
 	"      --slab-cold-timeout SEC   when one goes back that nobody touches and the\n"
 	"                                disk has; 0: never (0)\n"
+	"      --hot-slab N              pages per second, in and out, from which on a slab\n"
+	"                                gets memory, with a disk; 0: when written to (0)\n"
 	"  -o, --option ATTR=VALUE       any setting by its name in configfs\n"
 	"  -h, --help                    this text\n";
 
@@ -91,6 +93,7 @@ static const struct option options[] = {
 	{ "donor-loss-timeout", required_argument, NULL, OPT_SETTING },
 	{ "slab-idle-timeout", required_argument, NULL, OPT_SETTING },
 	{ "slab-cold-timeout", required_argument, NULL, OPT_SETTING },
+	{ "hot-slab", required_argument, NULL, OPT_SETTING },
 	{ "donor", required_argument, NULL, OPT_DONOR },
 	{ "domain", required_argument, NULL, OPT_DOMAIN },
 	{ "option", required_argument, NULL, 'o' },

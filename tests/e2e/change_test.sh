@@ -143,6 +143,37 @@ test_cold_slab_goes_back_and_its_pages_come_again_when_it_is_touched()
 	device_off
 }
 
+# 1024 pages in one second make an activity of 205 at most.
+test_slab_is_on_the_disk_alone_until_it_is_hot()
+{
+	lab_run client infiniswapctl create infiniswap0 --size 64M --slab-size 4M \
+		--redundancy backup --backup /dev/disk/by-id/virtio-lab-disk --hot-slab 500 \
+		--donor donor1=10.7.0.101 --donor donor2=10.7.0.102
+	fill 40 0
+	wait_for 20 lab_counter_is client staged_pages 0
+	wait_for 10 lab_run client grep '^9 - - - - [0-9]*[1-9]' /sys/kernel/debug/infiniswap/infiniswap0/slabs
+	[ "$(lab_counter client slabs_mapped)" = 0 ]
+	[ "$(lab_counter client pages_out_remote)" = 0 ]
+	same 40 0
+	[ "$(lab_counter client slabs_mapped)" = 0 ]
+	lab exec client --timeout 60 -- sh -c 'until [ $(cat /sys/block/infiniswap0/infiniswap/slabs_mapped) = 1 ]; do
+		dd if=/dev/infiniswap0 of=/dev/null bs=1M count=4 iflag=direct status=none
+	done'
+	wait_for 20 lab_counter_is client pages_copied 1024
+	lab_run client grep "^0 [0-9]* donor" /sys/kernel/debug/infiniswap/infiniswap0/slabs
+	same 40 0
+	[ "$(lab_counter client pages_in_remote)" = 1024 ]
+	# what is written to a hot slab goes to its donor at once
+	fill 4 0
+	[ "$(lab_counter client pages_out_remote)" = 1024 ]
+	[ "$(lab_counter client slabs_mapped)" = 1 ]
+	lab_run client "echo 0 >$config/infiniswap0/hot_slab"
+	wait_for 20 lab_counter_is client slabs_mapped 10
+	wait_for 20 lab_counter_is client pages_copied 10240
+	same 40 0
+	device_off
+}
+
 test_two_devices_at_once_keep_their_pages_apart()
 {
 	device_on client infiniswap0

@@ -103,6 +103,7 @@ device_settings()
 	number donor_loss_timeout 0 86400
 	number slab_idle_timeout 0 86400
 	number slab_cold_timeout 0 86400
+	number hot_slab 0 1000000
 	values infiniswap0/power "not 0 or 1" "" garbage -1 2 10 yes 257
 	client "a value cannot forge a line of the log" EINVAL \
 		'infiniswap0: queues: 1\nforged: not a number' \
@@ -181,6 +182,9 @@ switching_on()
 	power "slabs that get cold without a backup" EINVAL \
 		"infiniswap9: power: 1: slab_cold_timeout is 60 and redundancy is not backup" \
 		"$good" slab_cold_timeout=60 "@d=$donor"
+	power "slabs that get hot without a backup" EINVAL \
+		"infiniswap9: power: 1: hot_slab is 20 and backup is unset" \
+		"$good" hot_slab=20 "@d=$donor"
 	power "a backup that does not exist" ENOENT \
 		"infiniswap9: backup: /dev/nonesuch: no such device" "$disk=/dev/nonesuch" "@d=$donor"
 	power "a backup that is a file" ENOTBLK "backup: /etc/passwd: not a block device" \
@@ -291,7 +295,7 @@ in_use()
 			"infiniswap0: $attr: 4: device is powered" "echo 4 >infiniswap0/$attr"
 	done
 	for attr in spares ready_grants stall_ms donor_loss_timeout slab_idle_timeout \
-		slab_cold_timeout; do
+		slab_cold_timeout hot_slab; do
 		client "infiniswap0/$attr: garbage while powered" EINVAL \
 			"infiniswap0: $attr: garbage: not a number" "echo garbage >infiniswap0/$attr"
 	done
@@ -307,6 +311,8 @@ in_use()
 	client "slabs that get cold without a backup, while powered" EINVAL \
 		"infiniswap0: slab_cold_timeout: 60: redundancy is not backup" \
 		"echo 60 >infiniswap0/slab_cold_timeout"
+	client "slabs that get hot without a backup, while powered" EINVAL \
+		"infiniswap0: hot_slab: 20: backup is unset" "echo 20 >infiniswap0/hot_slab"
 	client "bad address of a new donor while powered" EINVAL \
 		"infiniswap0: unused: address: nowhere: not an IPv4" \
 		"echo nowhere >infiniswap0/donors/unused/address"
