@@ -112,7 +112,7 @@ build/tests/guest/%: build/tests/e2e/%.o
 	@mkdir -p $(@D)
 	$(call say,LD) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $< $(guest-ldlibs)
 
-build/tests/guest/cmpeer: guest-ldlibs = $(call packages,--libs,$(guest-libs))
+build/tests/guest/cmpeer build/tests/guest/evictor: guest-ldlibs = $(call packages,--libs,$(guest-libs))
 
 $(daemon-objs) $(tools-objs): build/%.o: %.c
 	@mkdir -p $(@D)

@@ -85,8 +85,8 @@ static bool legs_share(const struct isw_mapping *m, const struct isw_legs *l,
 }
 
 /*
- * Legs whose donors drain are unwanted; so is one of two of the same domain,
- * which a slab can have when a drain was called off.
+ * Legs that their donors want back are unwanted; so is one of two of the same
+ * domain, which a slab can have when that was called off.
  */
 static struct isw_legs legs_view(const struct isw_mapping *m)
 {
@@ -96,9 +96,9 @@ static struct isw_legs legs_view(const struct isw_mapping *m)
 	for (i = 0; i < ISW_MAX_LEGS; i++) {
 		if (!(m->used & BIT(i)))
 			continue;
-		if (isw_donor_live(m->leg[i].donor))
+		if (isw_leg_live(&m->leg[i]))
 			l.live |= BIT(i);
-		if (isw_donor_draining(m->leg[i].donor))
+		if (isw_leg_unwanted(&m->leg[i]))
 			l.unwanted |= BIT(i);
 	}
 	for (i = 0; i < ISW_MAX_LEGS; i++)

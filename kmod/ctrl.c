@@ -9,6 +9,7 @@
 #include "ctrl.h"
 #include "device.h"
 #include "donor.h"
+#include "evict.h"
 #include "map.h"
 #include "trace.h"
 
@@ -23,6 +24,7 @@ int isw_ctrl_alloc(struct isw_donor *donor)
 	spin_lock_init(&c->lock);
 	init_waitqueue_head(&c->send_wait);
 	INIT_LIST_HEAD(&c->calls);
+	INIT_LIST_HEAD(&c->held);
 	c->memory = alloc_pages_exact(ISW_CTRL_MEMORY, GFP_KERNEL | __GFP_ZERO);
 	if (!c->memory)
 		return -ENOMEM;
@@ -103,7 +105,8 @@ static void status_news(struct isw_donor *donor, const struct isw_status *s)
 	isw_map_kick(donor->dev);
 }
 
-static void received(struct isw_donor *donor, const void *raw, u32 len)
+/* False: it waits for isw_ctrl_take(), and its place with it. */
+static bool received(struct isw_donor *donor, const void *raw, u32 len)
 {
 	struct isw_ctrl *c = &donor->session.ctrl;
 	struct isw_msg_hdr pong = {};
@@ -120,16 +123,20 @@ static void received(struct isw_donor *donor, const void *raw, u32 len)
 				    donor->dev->name, donor->name, m.type, len,
 				    isw_error_name(code));
 		refuse(donor, &m, code);
-		return;
+		return true;
 	}
-	if (m.type == ISW_MSG_PING) {	/* the donor's own numbering */
+	switch (m.type) {		/* the donor's own numbering */
+	case ISW_MSG_PING:
 		isw_ctrl_post(donor, &pong, ISW_MSG_PONG, m.seq);
-		return;
+		return true;
+	case ISW_MSG_CHECK_ACTIVITY:
+	case ISW_MSG_EVICT:
+		return false;
 	}
 	if (m.type == ISW_MSG_STATUS)
 		status_news(donor, &m.status);
 	if (call_answer(c, &m, raw))
-		return;
+		return true;
 
 	switch (m.type) {
 	case ISW_MSG_GRANTED:	/* its call gave up waiting */
@@ -145,6 +152,7 @@ static void received(struct isw_donor *donor, const void *raw, u32 len)
 	default:
 		refuse(donor, &m, ISW_ERR_TYPE);
 	}
+	return true;
 }
 
 static int post_recv(struct isw_donor *donor, struct isw_ctrl_buf *b)
@@ -177,6 +185,56 @@ static void repost_recv(struct isw_donor *donor, struct isw_ctrl_buf *b)
 		isw_donor_error(donor, "receive refused");
 }
 
+/*
+ * Keep what only process context can deal with where it is: a donor that sends
+ * more of it than it may waits for itself.
+ */
+static void hold(struct isw_donor *donor, struct isw_ctrl_buf *b)
+{
+	struct isw_ctrl *c = &donor->session.ctrl;
+	unsigned long flags;
+
+	spin_lock_irqsave(&c->lock, flags);
+	b->at = jiffies;
+	if (c->receiving)
+		list_add_tail(&b->node, &c->held);
+	spin_unlock_irqrestore(&c->lock, flags);
+	isw_evict_kick(donor->dev);
+}
+
+/* Its place is free: give it back to the HCA. */
+static void recv_again(struct isw_donor *donor, struct isw_ctrl_buf *b)
+{
+	ib_dma_sync_single_for_device(donor->session.hca->ibdev, b->dma,
+				      ISW_MSG_MAX, DMA_FROM_DEVICE);
+	repost_recv(donor, b);
+}
+
+/*
+ * Inside one RCU section, as posting is: a drain, which empties the list and waits
+ * for a grace period, comes after all of it.
+ */
+bool isw_ctrl_take(struct isw_donor *donor, void *msg, unsigned long *at)
+{
+	struct isw_ctrl *c = &donor->session.ctrl;
+	struct isw_ctrl_buf *b;
+	unsigned long flags;
+
+	rcu_read_lock();
+	spin_lock_irqsave(&c->lock, flags);
+	b = list_first_entry_or_null(&c->held, struct isw_ctrl_buf, node);
+	if (b) {
+		list_del(&b->node);
+		memcpy(msg, b->data, ISW_MSG_MAX);
+		*at = b->at;
+	}
+	spin_unlock_irqrestore(&c->lock, flags);
+	if (b)
+		recv_again(donor, b);
+	rcu_read_unlock();
+	return b;
+}
+
 static void recv_done(struct ib_cq *cq, struct ib_wc *wc)
 {
 	struct isw_ctrl_buf *b = container_of(wc->wr_cqe, struct isw_ctrl_buf,
@@ -193,10 +251,10 @@ static void recv_done(struct ib_cq *cq, struct ib_wc *wc)
 	WRITE_ONCE(s->ctrl.heard, jiffies);
 	ib_dma_sync_single_for_cpu(s->hca->ibdev, b->dma, ISW_MSG_MAX,
 				   DMA_FROM_DEVICE);
-	received(donor, b->data, wc->byte_len);
-	ib_dma_sync_single_for_device(s->hca->ibdev, b->dma, ISW_MSG_MAX,
-				      DMA_FROM_DEVICE);
-	repost_recv(donor, b);
+	if (received(donor, b->data, wc->byte_len))
+		recv_again(donor, b);
+	else
+		hold(donor, b);
 }
 
 /* ---- sending ------------------------------------------------------------ */
@@ -462,6 +520,7 @@ void isw_ctrl_abort(struct isw_donor *donor)
 	spin_lock_irqsave(&c->lock, flags);
 	WRITE_ONCE(c->up, false);
 	WRITE_ONCE(c->receiving, false);
+	INIT_LIST_HEAD(&c->held);	/* their places go with the queue pair */
 	list_for_each_entry_safe(call, next, &c->calls, node) {
 		list_del_init(&call->node);
 		call->error = -ENOTCONN;

@@ -23,15 +23,18 @@ struct isw_ctrl_buf {
 	void *data;			/* ISW_MSG_MAX bytes */
 	u64 dma;
 	bool busy;			/* sends, under ctrl->lock */
+	struct list_head node;		/* receives: ctrl->held */
+	unsigned long at;		/* the same: jiffies when it came */
 };
 
 struct isw_ctrl {
-	spinlock_t lock;		/* send buffers, calls, up */
+	spinlock_t lock;		/* send buffers, calls, held, up */
 	void *memory;			/* of all buffers */
 	struct isw_ctrl_buf recv[ISW_CTRL_RECVS];
 	struct isw_ctrl_buf send[ISW_CTRL_CREDITS];
 	wait_queue_head_t send_wait;	/* a send buffer is free */
 	struct list_head calls;		/* waiting for answers */
+	struct list_head held;		/* receives that wait for isw_ctrl_take() */
 	bool up;			/* messages may be sent */
 	bool receiving;			/* receives may be posted */
 	u32 seq;
@@ -67,6 +70,9 @@ void isw_call_send(struct isw_donor *donor, struct isw_call *call,
 int isw_call_wait(struct isw_donor *donor, struct isw_call *call);
 int isw_call(struct isw_donor *donor, struct isw_call *call,
 	     struct isw_msg_hdr *msg, u16 type);
+
+/* dev->lock held: the oldest message that evict.c has to look at, if there is one */
+bool isw_ctrl_take(struct isw_donor *donor, void *msg, unsigned long *at);
 
 /* any context; dropped when no buffer is free */
 bool isw_ctrl_post(struct isw_donor *donor, struct isw_msg_hdr *msg, u16 type,

@@ -11,6 +11,7 @@
 #include "debugfs.h"
 #include "device.h"
 #include "donor.h"
+#include "evict.h"
 #include "grant.h"
 #include "io.h"
 #include "map.h"
@@ -103,6 +104,7 @@ struct isw_device *isw_device_create(const char *name)
 	INIT_WORK(&dev->redrive_work, redrive_work);
 	INIT_DELAYED_WORK(&dev->tick_work, isw_map_tick);
 	INIT_DELAYED_WORK(&dev->map_work, isw_map_work);
+	INIT_DELAYED_WORK(&dev->evict_work, isw_evict_work);
 	return dev;
 }
 
@@ -181,6 +183,7 @@ static void device_free_memory(struct isw_device *dev)
 	isw_backup_close(dev);
 	isw_tags_free(dev);
 	isw_copier_free(dev);
+	isw_evict_free(dev);
 	isw_slabs_free(dev);
 	free_percpu(dev->stats);
 	kfree(dev->active);
@@ -202,6 +205,8 @@ static int device_alloc_memory(struct isw_device *dev)
 	dev->draw = kzalloc(sizeof(*dev->draw), GFP_KERNEL);
 	if (dev->stats && dev->active && dev->draw)
 		ret = isw_slabs_alloc(dev);
+	if (!ret)
+		ret = isw_evict_alloc(dev);
 	if (!ret)
 		ret = isw_copier_alloc(dev);
 	if (!ret)
@@ -237,12 +242,14 @@ static void sessions_stop(struct isw_device *dev)
 	mutex_unlock(&dev->lock);
 	/* and again below: a run that overlaps with this one may queue itself */
 	cancel_delayed_work_sync(&dev->map_work);
+	cancel_delayed_work_sync(&dev->evict_work);
 	cancel_delayed_work_sync(&dev->tick_work);
 	list_for_each_entry(donor, &dev->donors, node)
 		isw_donor_leave(donor);		/* all at the same time */
 	list_for_each_entry(donor, &dev->donors, node)
 		isw_donor_shutdown(donor);
 	cancel_delayed_work_sync(&dev->map_work);
+	cancel_delayed_work_sync(&dev->evict_work);
 	cancel_work_sync(&dev->redrive_work);
 	list_for_each_entry(donor, &dev->donors, node) {
 		donor->nr_slabs = 0;

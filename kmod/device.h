@@ -90,7 +90,8 @@ struct isw_device {
 
 	struct delayed_work tick_work;	/* stalls, heartbeats, deadlines */
 	struct delayed_work map_work;	/* connections, grants, mappings */
-	bool stopping;			/* neither work is queued again */
+	struct delayed_work evict_work;	/* grants that donors want back */
+	bool stopping;			/* none of these works is queued again */
 
 	struct mutex lock;		/* donors, ready, every mapping */
 	struct list_head donors;
@@ -99,6 +100,7 @@ struct isw_device {
 	bool ready_suffice;		/* for all legs of a slab */
 	wait_queue_head_t ready_wait;	/* for power-on */
 	struct isw_draw *draw;		/* scratch of the placement */
+	struct isw_evict *evict;	/* scratch of evict.c */
 	unsigned long redraw_at;	/* jiffies: when a spare is exchanged */
 	u32 idle_next;			/* where idle.c goes on looking */
 	unsigned long activity_at;	/* jiffies: up to when it is summed up */

@@ -357,6 +357,7 @@ void isw_donor_reset(struct isw_donor *donor)
 	donor->pinged_at = jiffies;
 	donor->broke = false;
 	donor->draining = false;
+	donor->evicting = false;
 	donor->refusal = 0;
 }
 

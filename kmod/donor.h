@@ -15,6 +15,7 @@
 #include <infiniswap/fsm.h>
 
 #include "session.h"
+#include "slab.h"
 #include "stats.h"
 
 struct isw_device;
@@ -49,6 +50,7 @@ struct isw_donor {
 	/* under dev->lock */
 	u32 nr_slabs;			/* legs of published mappings */
 	u32 nr_ready;			/* grants in dev->ready */
+	bool evicting;			/* some of its grants have evict_at */
 	u16 refusal;			/* of the last grant asked for; logged once */
 
 	struct isw_msg_grants *list_buf;
@@ -70,6 +72,30 @@ static inline bool isw_donor_live(const struct isw_donor *donor)
 static inline bool isw_donor_draining(const struct isw_donor *donor)
 {
 	return READ_ONCE(donor->draining) || READ_ONCE(donor->drain);
+}
+
+/* May it be asked for memory? dev->lock held. */
+static inline bool isw_donor_lends(const struct isw_donor *donor)
+{
+	return !isw_donor_draining(donor) && !donor->evicting;
+}
+
+/*
+ * May requests use leg @g? Not from evict_at on, though it may take until the leg
+ * is off: dev->lock may be held that long, for a donor that is silent.
+ */
+static inline bool isw_leg_live(const struct isw_grant *g)
+{
+	unsigned long at = READ_ONCE(g->evict_at);
+
+	return (likely(!at) || time_before(jiffies, at)) &&
+	       isw_donor_live(g->donor);
+}
+
+/* Is a slab to be rid of its leg @g? */
+static inline bool isw_leg_unwanted(const struct isw_grant *g)
+{
+	return READ_ONCE(g->evict_at) || isw_donor_draining(g->donor);
 }
 
 /* Are they in one domain of failure, which "" is not? */

@@ -30,7 +30,7 @@ void isw_grant_return(struct isw_donor *donor, struct isw_grant_id id)
 
 /*
  * May @donor have a leg next to those of @m? They should not die together. One
- * that is to go, its donor drains, may be replaced by one of its own domain.
+ * that is to go may be replaced by one of its own domain.
  */
 static bool may_lie_beside(const struct isw_donor *donor,
 			   const struct isw_mapping *m)
@@ -41,7 +41,7 @@ static bool may_lie_beside(const struct isw_donor *donor,
 		const struct isw_donor *other = m->leg[i].donor;
 
 		if (other && (other == donor ||
-			      (!isw_donor_draining(other) &&
+			      (!isw_leg_unwanted(&m->leg[i]) &&
 			       isw_donors_share(donor, other))))
 			return false;
 	}
@@ -55,6 +55,7 @@ static int ready_find(struct isw_device *dev, const struct isw_mapping *beside)
 
 	for (i = 0; i < dev->nr_ready; i++)
 		if (isw_donor_live(dev->ready[i].donor) &&
+		    isw_donor_lends(dev->ready[i].donor) &&
 		    may_lie_beside(dev->ready[i].donor, beside))
 			return i;
 	return -1;
@@ -121,7 +122,10 @@ static unsigned int ready_live(struct isw_device *dev)
 	return n;
 }
 
-/* Donors that drain get theirs back; so do all, the oldest first, if too many. */
+/*
+ * Donors that drain, or are short of memory, get theirs back; so do all, the
+ * oldest first, if too many.
+ */
 void isw_grants_trim(struct isw_device *dev)
 {
 	unsigned int i = 0;
@@ -130,7 +134,7 @@ void isw_grants_trim(struct isw_device *dev)
 		struct isw_grant *g = &dev->ready[i];
 
 		if (!isw_donor_live(g->donor) ||
-		    (!isw_donor_draining(g->donor) &&
+		    (isw_donor_lends(g->donor) &&
 		     ready_live(dev) <= isw_ready_wanted(dev))) {
 			i++;
 			continue;
@@ -157,7 +161,7 @@ static bool ready_take(struct isw_device *dev, const struct isw_mapping *beside,
 void isw_grant_spare(struct isw_device *dev, const struct isw_grant *grant)
 {
 	if (dev->nr_ready < isw_ready_wanted(dev) &&
-	    !isw_donor_draining(grant->donor))
+	    isw_donor_lends(grant->donor) && !grant->evict_at)
 		ready_add(dev, grant);
 	else
 		isw_grant_return(grant->donor, grant->id);
@@ -231,7 +235,7 @@ static void draw_init(struct isw_device *dev, struct isw_draw *d,
 		struct isw_donor *donor = READ_ONCE(dev->active[i]);
 
 		if (!donor || !isw_donor_live(donor) ||
-		    isw_donor_draining(donor) || !may_lie_beside(donor, beside))
+		    !isw_donor_lends(donor) || !may_lie_beside(donor, beside))
 			continue;
 		d->donor[d->n] = donor;
 		d->cand[d->n] = (struct isw_candidate) {

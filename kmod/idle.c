@@ -10,6 +10,7 @@
  * dev->lock: freeze (writes park), drain, look again, and only then unmap or
  * thaw; drain once more, for reads that are under way.
  */
+#include "activity.h"
 #include "device.h"
 #include "donor.h"
 #include "grant.h"
@@ -19,16 +20,17 @@
 
 #define SCAN_MAX	64	/* slabs looked at in one go */
 
-static bool legs_returnable(const struct isw_mapping *m, bool *drain)
+/* Are @m's legs live? @unwanted: one of them wants its back. */
+static bool legs_returnable(const struct isw_mapping *m, bool *unwanted)
 {
 	int i;
 
 	for (i = 0; i < ISW_MAX_LEGS; i++) {
 		if (!m->leg[i].donor)
 			continue;
-		if (!isw_donor_live(m->leg[i].donor))
+		if (!isw_leg_live(&m->leg[i]))
 			return false;
-		*drain |= isw_donor_draining(m->leg[i].donor);
+		*unwanted |= isw_leg_unwanted(&m->leg[i]);
 	}
 	return true;
 }
@@ -38,25 +40,36 @@ static bool slab_idle(struct isw_device *dev, struct isw_slab *slab,
 		      unsigned long idle)
 {
 	struct isw_mapping *m = isw_slab_mapping(dev, slab);
-	bool drain = false;
+	bool unwanted = false;
 
-	if (!m || !legs_returnable(m, &drain) || !isw_slab_empty(dev, slab)) {
+	if (!m || !legs_returnable(m, &unwanted) || !isw_slab_empty(dev, slab)) {
 		slab->empty_at = 0;
 		return false;
 	}
 	if (!slab->empty_at)
 		slab->empty_at = jiffies | 1;
-	return drain || time_after_eq(jiffies, slab->empty_at + idle);
+	return unwanted || time_after_eq(jiffies, slab->empty_at + idle);
 }
 
-/* Not touched for slab_cold_timeout, which is not 0? */
+/*
+ * Not touched for slab_cold_timeout, which is not 0? Or not hot, and a donor wants
+ * its leg back: it would not get another one (paper 5.2).
+ */
 static bool slab_cold(struct isw_device *dev, struct isw_slab *slab)
 {
 	unsigned long cold = READ_ONCE(dev->cfg.slab_cold_timeout) * HZ;
 	struct isw_mapping *m = isw_slab_mapping(dev, slab);
-	bool drain = false;
+	bool unwanted = false;
 
-	if (!m || !cold)
+	if (!m || dev->cfg.redundancy != ISW_REDUNDANCY_BACKUP)
+		return false;
+	if (!isw_activity_hot(dev, slab) && legs_returnable(m, &unwanted) &&
+	    unwanted) {
+		WRITE_ONCE(slab->touched, false);
+		slab->cold_at = jiffies | 1;
+		return true;
+	}
+	if (!cold)
 		return false;
 	if (READ_ONCE(slab->touched)) {
 		WRITE_ONCE(slab->touched, false);
@@ -66,7 +79,7 @@ static bool slab_cold(struct isw_device *dev, struct isw_slab *slab)
 	if (!slab->cold_at)
 		slab->cold_at = jiffies | 1;
 	return time_after_eq(jiffies, slab->cold_at + cold) &&
-	       legs_returnable(m, &drain);
+	       legs_returnable(m, &unwanted);
 }
 
 /* The next slabs that may go, from where the last search ended. */

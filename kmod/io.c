@@ -80,8 +80,8 @@ enum source {
 
 /*
  * The one place that chooses where a page is read from. @avoid: copies that are
- * there and could not be read. @live: the legs of @m whose donors are live;
- * those of them that have the page go to @legs.
+ * there and could not be read. @live: the legs of @m that may be used; those of
+ * them that have the page go to @legs.
  */
 static enum source page_source(u64 word, u64 avoid, const struct isw_mapping *m,
 			       unsigned int live, unsigned int *legs)
@@ -285,13 +285,13 @@ static enum verdict read_leg(struct isw_io *io, struct isw_mapping *m, int leg,
 	return POSTED;
 }
 
-/* The legs of @m whose donors are live, a bit each. */
+/* The legs of @m that may be used, a bit each. */
 static unsigned int legs_live(const struct isw_mapping *m)
 {
 	unsigned int legs = 0, leg;
 
 	for (leg = 0; m && leg < ISW_MAX_LEGS; leg++)
-		if (m->used & BIT(leg) && isw_donor_live(m->leg[leg].donor))
+		if (m->used & BIT(leg) && isw_leg_live(&m->leg[leg]))
 			legs |= BIT(leg);
 	return legs;
 }

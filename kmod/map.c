@@ -13,6 +13,7 @@
 #include "copier.h"
 #include "device.h"
 #include "donor.h"
+#include "evict.h"
 #include "grant.h"
 #include "idle.h"
 #include "map.h"
@@ -113,7 +114,7 @@ static bool donor_is_spare(const struct isw_donor *donor)
 	u8 state = READ_ONCE(donor->state);
 
 	return (state == ISW_DONOR_CONNECTING || state == ISW_DONOR_LIVE) &&
-	       !donor->nr_slabs && !isw_donor_draining(donor);
+	       !donor->nr_slabs && isw_donor_lends(donor);
 }
 
 static bool donor_connectable(const struct isw_donor *donor)
@@ -221,6 +222,7 @@ void isw_map_work(struct work_struct *work)
 	isw_activity_sum(dev);
 	give_up_lost(dev);
 	connect_spares(dev);
+	isw_evict_settle(dev);
 	isw_grants_trim(dev);
 	bind_wanted(dev);
 	give_back(dev);

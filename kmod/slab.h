@@ -26,6 +26,7 @@ struct isw_grant {
 	u64 addr;
 	u32 rkey;
 	bool resumed;			/* grant.c: listed by the new session */
+	unsigned long evict_at;		/* evict.c: jiffies when it goes; 0: it stays */
 };
 
 struct isw_slab;

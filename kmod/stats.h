@@ -19,6 +19,8 @@ struct isw_stats {			/* of a device */
 	u64 staging_waits;		/* writes that found staging full */
 	u64 failovers;			/* sessions that broke */
 	u64 reconnects;			/* sessions resumed or made anew after that */
+	u64 evictions;			/* grants that donors wanted back */
+	u64 evictions_forced;		/* legs dropped when the time was over */
 };
 
 struct isw_donor_stats {
@@ -26,6 +28,7 @@ struct isw_donor_stats {
 	u64 pages_out;
 	u64 errors;			/* work requests that failed */
 	u64 crc_errors;			/* pages it did not return as written */
+	u64 evictions;			/* grants it wanted back */
 };
 
 #define isw_stat_add(stats, field, n)	this_cpu_add((stats)->field, n)

@@ -180,6 +180,8 @@ DEVICE_COUNTER(read_errors);
 DEVICE_COUNTER(write_errors);
 DEVICE_COUNTER(failovers);
 DEVICE_COUNTER(reconnects);
+DEVICE_COUNTER(evictions);
+DEVICE_COUNTER(evictions_forced);
 
 static struct attribute *device_attrs[] = {
 	&attr_state.attr,
@@ -204,6 +206,8 @@ static struct attribute *device_attrs[] = {
 	&attr_write_errors.attr,
 	&attr_failovers.attr,
 	&attr_reconnects.attr,
+	&attr_evictions.attr,
+	&attr_evictions_forced.attr,
 	NULL
 };
 ATTRIBUTE_GROUPS(device);
@@ -284,6 +288,12 @@ static struct isw_attr attr_donor_crc_errors = {
 	.offset = offsetof(struct isw_donor_stats, crc_errors),
 };
 
+static struct isw_attr attr_donor_evictions = {
+	.attr = { .name = "evictions", .mode = 0444 },
+	.show = donor_counter_show,
+	.offset = offsetof(struct isw_donor_stats, evictions),
+};
+
 static struct attribute *donor_attrs[] = {
 	&attr_address.attr,
 	&attr_port.attr,
@@ -293,6 +303,7 @@ static struct attribute *donor_attrs[] = {
 	&attr_pages_out.attr,
 	&attr_errors.attr,
 	&attr_donor_crc_errors.attr,
+	&attr_donor_evictions.attr,
 	NULL
 };
 ATTRIBUTE_GROUPS(donor);

@@ -67,7 +67,10 @@
 	isw_sym(ISW_MSG_LIST, "list")			\
 	isw_sym(ISW_MSG_GRANTS, "grants")		\
 	isw_sym(ISW_MSG_BYE, "bye")			\
-	isw_sym_end(ISW_MSG_BYE_OK, "bye_ok")
+	isw_sym(ISW_MSG_BYE_OK, "bye_ok")		\
+	isw_sym(ISW_MSG_CHECK_ACTIVITY, "check_activity") \
+	isw_sym(ISW_MSG_ACTIVITY, "activity")		\
+	isw_sym_end(ISW_MSG_EVICT, "evict")
 
 /* Once to tell tools the values of the enums, then as what __print_symbolic wants. */
 #undef isw_sym
@@ -216,6 +219,31 @@ DEFINE_EVENT(isw_grant, isw_grant_returned,
 	TP_PROTO(const struct isw_donor *donor, const struct isw_grant_id *id),
 	TP_ARGS(donor, id));
 
+TRACE_EVENT(isw_grant_evict,
+	TP_PROTO(const struct isw_donor *donor, const struct isw_grant_id *id,
+		 const struct isw_slab *slab, unsigned long at),
+	TP_ARGS(donor, id, slab, at),
+	TP_STRUCT__entry(
+		isw_device_field
+		isw_donor_field
+		__field(u32, index)
+		__field(u32, generation)
+		__field(s64, slab)
+		__field(s32, ms)
+	),
+	TP_fast_assign(
+		isw_assign_donor(donor);
+		__entry->index = id->index;
+		__entry->generation = id->generation;
+		__entry->slab = slab ? (s64)slab->index : -1;
+		__entry->ms = !at ? -1 : time_before(at, jiffies) ? 0 :
+			      jiffies_to_msecs(at - jiffies);
+	),
+	TP_printk("device=%s donor=%s grant=%u.%u slab=%lld ms=%d",
+		  __entry->device, __entry->donor, __entry->index,
+		  __entry->generation, __entry->slab, __entry->ms)
+);
+
 /* ---- slabs -------------------------------------------------------------- */
 
 DECLARE_EVENT_CLASS(isw_slab_leg,
@@ -251,6 +279,11 @@ DEFINE_EVENT(isw_slab_leg, isw_slab_bind,
 	TP_ARGS(slab, leg, grant));
 
 DEFINE_EVENT(isw_slab_leg, isw_slab_unmap,
+	TP_PROTO(const struct isw_slab *slab, unsigned int leg,
+		 const struct isw_grant *grant),
+	TP_ARGS(slab, leg, grant));
+
+DEFINE_EVENT(isw_slab_leg, isw_leg_forced,
 	TP_PROTO(const struct isw_slab *slab, unsigned int leg,
 		 const struct isw_grant *grant),
 	TP_ARGS(slab, leg, grant));

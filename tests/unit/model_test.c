@@ -36,6 +36,11 @@ static const struct config none_forced = {
 	.writes = 1, .reads = 1, .evicts = 1, .forced = 1,
 };
 
+static const struct config none_relents = {
+	.wanted = 1, .donors = 2, .mapped = 1, .written = true,
+	.writes = 1, .reads = 1, .evicts = 1, .forced = 1, .relents = 1,
+};
+
 static const struct config none_revoked = {
 	.wanted = 1, .donors = 2, .mapped = 1, .written = true,
 	.writes = 1, .reads = 1, .evicts = 1, .forced = 1, .revoked = 1,
@@ -128,6 +133,11 @@ static const struct config mirror_backup = {
 	.writes = 1, .reads = 1, .breaks = 1, .losses = 1, .disk_failures = 1,
 };
 
+static const struct config mirror_relents_late = {
+	.wanted = 2, .donors = 2, .mapped = 2, .written = true,
+	.writes = 1, .reads = 1, .evicts = 1, .forced = 1, .relents = 1,
+};
+
 static const struct config mirror_backup_evicted = {
 	.wanted = 2, .backup = true, .donors = 3, .mapped = 2, .written = true,
 	.writes = 1, .discards = 1, .breaks = 1, .evicts = 1, .disk_failures = 1,
@@ -157,6 +167,7 @@ RIGHT(none_page_outlives_its_session_and_is_lost_with_its_donor, none_broken)
 RIGHT(none_page_waits_for_its_session, none_small)
 RIGHT(none_page_moves_off_a_donor_that_evicts, none_evicted)
 RIGHT(none_page_is_lost_at_the_deadline_and_nothing_else_is, none_forced)
+RIGHT(none_page_is_kept_if_the_donor_says_so, none_relents)
 RIGHT(none_page_that_was_revoked_never_reads_wrong, none_revoked)
 RIGHT(backup_page_outlives_any_one_fault, backup_broken)
 RIGHT(backup_page_outlives_a_disk_that_fails, backup_small)
@@ -171,6 +182,7 @@ RIGHT(mirror_page_moves_off_a_donor_that_evicts, mirror_moves)
 RIGHT(mirror_with_one_leg_that_is_evicted_gets_two_others, mirror_half)
 RIGHT(mirror_page_that_moves_outlives_a_donor_that_is_lost, mirror_evicted)
 RIGHT(mirror_page_outlives_a_revoked_grant, mirror_revoked)
+RIGHT(mirror_page_is_kept_if_the_donor_says_so, mirror_relents_late)
 RIGHT(mirror_with_both_legs_evicted_moves_to_others, mirror_evicted_twice)
 RIGHT(mirror_page_whose_donors_want_it_again_stays, mirror_relents)
 RIGHT(mirror_that_was_frozen_becomes_whole_again, mirror_frozen)
@@ -256,5 +268,7 @@ FINDS_OUT(hints_taken_of_a_frozen_slab, HINT_LOST_FROZEN, backup_cold)
 FINDS_OUT(writes_that_leave_no_hint, HINT_NOT_BY_WRITES, mirror_small)
 FINDS_OUT(writes_without_a_mapping_that_leave_no_hint, HINT_NOT_UNMAPPED, backup_small)
 FINDS_OUT(hints_taken_before_the_drain, HINT_BEFORE_DRAIN, mirror_moves)
+FINDS_OUT(evictions_called_off_that_nobody_is_told_of, RELENT_WITHOUT_KICK, none_relents)
+FINDS_OUT(evictions_called_off_that_leave_no_hint, RELENT_WITHOUT_HINT, mirror_relents_late)
 
 TEST_HARNESS_MAIN

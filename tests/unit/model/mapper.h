@@ -39,7 +39,8 @@ static void grants_return(struct state *t)
 			continue;
 		if (posted(t, d, false))
 			bad("a grant goes back with a work request under way to it");
-		t->mark[d] = (__u8)(t->mark[d] & ~(MARK_GRANT | MARK_REVOKED));
+		t->mark[d] = (__u8)(t->mark[d] &
+				    ~(MARK_GRANT | MARK_REVOKED | MARK_OVER));
 		t->mem[d] = ZEROS;
 	}
 }
@@ -252,14 +253,11 @@ static void next_mapper_idle(const struct state *s)
 	}
 	for (d = 0; d < (int)model_config->donors; d++) {
 		leg = map_leg_on(s->map, d);
-		if (leg < 0 || !(s->mark[d] & MARK_UNWANTED) ||
-		    s->forced == model_config->forced)
+		if (leg < 0 || !(s->mark[d] & MARK_OVER))
 			continue;
 		t = *s;
-		t.forced++;
-		loss(&t, d);
 		mapper_start(&t, OP_LOST, 1u << leg, map_without(s->map, 1u << leg));
-		model_emit(&t, false, "mapper: deadline, publishes without leg %d", leg);
+		model_emit(&t, true, "mapper: deadline, publishes without leg %d", leg);
 	}
 	if (s->map && s->unmaps < model_config->unmaps && slab_over(s) &&
 	    l.live == l.used) {
@@ -335,10 +333,15 @@ static void donor_live(const struct state *s, int d)
 		model_emit(&t, false, "donor %d: EVICT", d);
 	}
 	if (leg && s->relents < model_config->relents &&
-	    s->mark[d] == (MARK_GRANT | MARK_UNWANTED)) {
+	    s->m_phase == M_IDLE && s->mark[d] & MARK_UNWANTED &&
+	    !(s->mark[d] & MARK_REVOKED)) {
 		t = *s;
 		t.relents++;
 		t.mark[d] = MARK_GRANT;
+		if (!broken(RELENT_WITHOUT_HINT))
+			t.hint = 1;
+		if (!broken(RELENT_WITHOUT_KICK))
+			kick(&t);
 		model_emit(&t, false, "donor %d: may be kept", d);
 	}
 	if (leg && s->revoked < model_config->revoked &&
@@ -366,10 +369,25 @@ static void donor_live(const struct state *s, int d)
 	}
 }
 
+/* The client's clock: it does not wait for dev->lock. */
+static void deadline(const struct state *s, int d)
+{
+	struct state t = *s;
+
+	if (map_leg_on(s->map, d) < 0 || s->forced == model_config->forced ||
+	    (s->mark[d] & (MARK_UNWANTED | MARK_OVER)) != MARK_UNWANTED)
+		return;
+	t.forced++;
+	t.mark[d] |= MARK_OVER;
+	loss(&t, d);
+	model_emit(&t, false, "donor %d: its time is over", d);
+}
+
 static void next_donor(const struct state *s, int d)
 {
 	struct state t = *s;
 
+	deadline(s, d);
 	switch (s->donor[d]) {
 	case ISW_DONOR_IDLE:
 		if (s->m_phase != M_IDLE || s->mark[d] || !model_config->returns)

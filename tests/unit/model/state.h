@@ -77,6 +77,8 @@ enum rule {
 	HINT_NOT_BY_WRITES,		/* that some legs missed */
 	HINT_NOT_UNMAPPED,		/* by a write that knew no leg */
 	HINT_BEFORE_DRAIN,		/* taken while older mappings are in use */
+	RELENT_WITHOUT_KICK,		/* what was used no more may be kept */
+	RELENT_WITHOUT_HINT,
 	RULES
 };
 
@@ -157,6 +159,7 @@ struct state {
 #define MARK_GRANT	1		/* memory is lent for the slab */
 #define MARK_UNWANTED	2		/* EVICT or drain: wants it back */
 #define MARK_REVOKED	4		/* took it back */
+#define MARK_OVER	8		/* the client's deadline: used no more */
 
 _Static_assert(sizeof(struct state) % 8 == 0, "hashed by u64");
 

@@ -76,6 +76,12 @@ static bool live(const struct state *s, int donor)
 	return s->donor[donor] == ISW_DONOR_LIVE;
 }
 
+/* May requests use what @donor lent? */
+static bool leg_live(const struct state *s, int donor)
+{
+	return live(s, donor) && !(s->mark[donor] & MARK_OVER);
+}
+
 static struct isw_legs legs_of(const struct state *s, __u16 map)
 {
 	struct isw_legs l = { .used = (__u8)map_used(map),
@@ -87,7 +93,7 @@ static struct isw_legs legs_of(const struct state *s, __u16 map)
 
 		if (d < 0)
 			continue;
-		if (live(s, d))
+		if (leg_live(s, d))
 			l.live = (__u8)(l.live | 1u << i);
 		if (s->mark[d] & MARK_UNWANTED)
 			l.unwanted = (__u8)(l.unwanted | 1u << i);
@@ -238,7 +244,7 @@ static enum source source_of(const struct state *s, __u64 word, __u16 map,
 
 		if (!(word & ISW_WORD_LEG(i)) || d < 0)
 			continue;
-		if (live(s, d)) {
+		if (leg_live(s, d)) {
 			*leg = i;
 			return FROM_LEG;
 		}

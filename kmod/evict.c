@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Eviction, the client's side (paper 5.2). A donor asks how much the slabs on
+ * some grants are used, and then wants some grants back by a deadline. Those held
+ * ready go back at once. A leg becomes unwanted (grant->evict_at): the copier adds
+ * one on another donor, brings it the pages and takes the unwanted one off. When
+ * four fifths of the time have passed, it is taken off here, whatever it holds:
+ * the pages are on another leg, or on the disk, or lost. The rest of the time is
+ * for what is under way, because a grant that the donor took back by itself breaks
+ * the session when it is used.
+ *
+ * All under dev->lock, on map_wq. The messages wait in the places that they were
+ * received into.
+ */
+#include <linux/slab.h>
+
+#include "activity.h"
+#include "ctrl.h"
+#include "device.h"
+#include "donor.h"
+#include "evict.h"
+#include "grant.h"
+#include "map.h"
+#include "slab.h"
+#include "trace.h"
+
+#define EVICT_BATCH	16	/* slabs changed with one drain */
+
+struct isw_evict {
+	union {
+		struct isw_msg_hdr hdr;
+		u8 raw[ISW_MSG_MAX];
+	};
+	struct isw_msg msg;		/* what it means */
+	bool known[ISW_IDS_MAX];
+	struct isw_msg_activity answer;
+
+	/* slabs that lose legs, which ones, and the mapping that had them */
+	struct isw_slab *slab[EVICT_BATCH];
+	unsigned int legs[EVICT_BATCH];
+	struct isw_mapping *was[EVICT_BATCH];
+};
+
+int isw_evict_alloc(struct isw_device *dev)
+{
+	dev->evict = kzalloc(sizeof(*dev->evict), GFP_KERNEL);
+	return dev->evict ? 0 : -ENOMEM;
+}
+
+void isw_evict_free(struct isw_device *dev)
+{
+	kfree(dev->evict);
+	dev->evict = NULL;
+}
+
+void isw_evict_kick(struct isw_device *dev)
+{
+	if (!READ_ONCE(dev->stopping))
+		mod_delayed_work(isw_map_wq, &dev->evict_work, 0);
+}
+
+/* ---- messages ----------------------------------------------------------- */
+
+/* Which of the grants that the message names @g is, or -1. */
+static int named(const struct isw_evict *e, const struct isw_grant *g)
+{
+	u32 i;
+
+	for (i = 0; i < e->msg.ids.count; i++)
+		if (g->id.index == le32_to_cpu(e->msg.ids.wire[i].index) &&
+		    g->id.generation == le32_to_cpu(e->msg.ids.wire[i].generation))
+			return i;
+	return -1;
+}
+
+typedef void (*grant_fn)(struct isw_donor *donor, struct isw_grant *g,
+			 struct isw_slab *slab, int i, unsigned long arg);
+
+/* @fn for each of @donor's grants that the message names and that is ours. */
+static void with_named(struct isw_donor *donor, grant_fn fn, unsigned long arg)
+{
+	struct isw_device *dev = donor->dev;
+	struct isw_evict *e = dev->evict;
+	u32 i, leg;
+	int n;
+
+	for (i = 0; i < dev->nr_ready; i++) {
+		struct isw_grant *g = &dev->ready[i];
+
+		n = g->donor == donor ? named(e, g) : -1;
+		if (n >= 0)
+			fn(donor, g, NULL, n, arg);
+	}
+	for (i = 0; i < dev->nr_slabs; i++) {
+		struct isw_mapping *m = isw_slab_mapping(dev, &dev->slabs[i]);
+
+		for (leg = 0; m && leg < ISW_MAX_LEGS; leg++) {
+			struct isw_grant *g = &m->leg[leg];
+
+			n = g->donor == donor ? named(e, g) : -1;
+			if (n >= 0)
+				fn(donor, g, &dev->slabs[i], n, arg);
+		}
+	}
+}
+
+/* As on the wire: fewer fractional bits, and saturating. */
+static u32 activity_on_wire(u64 activity)
+{
+	return min_t(u64, activity >> (ISW_EWMA_SHIFT - ISW_ACTIVITY_SHIFT),
+		     U32_MAX);
+}
+
+static void grant_activity(struct isw_donor *donor, struct isw_grant *g,
+			   struct isw_slab *slab, int i, unsigned long arg)
+{
+	struct isw_evict *e = donor->dev->evict;
+	u64 activity = slab ? isw_activity_of(slab) : 0;
+
+	e->known[i] = true;
+	e->answer.slab[i] = (struct isw_wire_activity) {
+		.id = isw_wire_id_encode(&g->id),
+		.activity = cpu_to_le32(activity_on_wire(activity)),
+	};
+}
+
+static void check_activity(struct isw_donor *donor)
+{
+	struct isw_evict *e = donor->dev->evict;
+	u32 i, n = 0;
+
+	memset(e->known, 0, sizeof(e->known));
+	memset(&e->answer, 0, sizeof(e->answer));
+	with_named(donor, grant_activity, 0);
+	for (i = 0; i < e->msg.ids.count; i++)
+		if (e->known[i])
+			e->answer.slab[n++] = e->answer.slab[i];
+	e->answer.count = cpu_to_le32(n);
+	memset(&e->answer.slab[n], 0, (ISW_IDS_MAX - n) * sizeof(*e->answer.slab));
+	/* a donor that gets no answer goes on without */
+	isw_ctrl_post(donor, &e->answer.hdr, ISW_MSG_ACTIVITY, e->msg.seq);
+}
+
+/* @by: jiffies, or 0: not wanted back any more. The earlier deadline counts. */
+static void grant_evict(struct isw_donor *donor, struct isw_grant *g,
+			struct isw_slab *slab, int i, unsigned long by)
+{
+	if (g->evict_at == by ||
+	    (by && g->evict_at && time_before(g->evict_at, by)))
+		return;
+	if (!g->evict_at) {
+		isw_stat_inc(donor->dev->stats, evictions);
+		isw_stat_inc(donor->stats, evictions);
+	}
+	trace_isw_grant_evict(donor, &g->id, slab, by);
+	WRITE_ONCE(g->evict_at, by);	/* isw_leg_live() looks without the lock */
+	if (by) {
+		donor->evicting = true;
+	} else if (slab) {
+		/* its time may be over: requests wait, and writes went elsewhere */
+		isw_slab_note_degraded(slab);
+		isw_slab_kick(donor->dev, slab);
+	}
+}
+
+static void evict(struct isw_donor *donor, unsigned long received)
+{
+	u32 ms = donor->dev->evict->msg.ids.deadline_ms;
+
+	with_named(donor, grant_evict,
+		   ms ? (received + msecs_to_jiffies(ms - ms / 5)) | 1 : 0);
+}
+
+/* Does @donor want back what we have? */
+static bool wants_more(const struct isw_donor *donor)
+{
+	struct isw_device *dev = donor->dev;
+	u32 i, leg;
+
+	for (i = 0; i < dev->nr_ready; i++)
+		if (dev->ready[i].donor == donor && dev->ready[i].evict_at)
+			return true;
+	for (i = 0; i < dev->nr_slabs; i++) {
+		struct isw_mapping *m = isw_slab_mapping(dev, &dev->slabs[i]);
+
+		for (leg = 0; m && leg < ISW_MAX_LEGS; leg++)
+			if (m->leg[leg].donor == donor && m->leg[leg].evict_at)
+				return true;
+	}
+	return false;
+}
+
+void isw_evict_settle(struct isw_device *dev)
+{
+	struct isw_donor *donor;
+
+	list_for_each_entry(donor, &dev->donors, node)
+		if (donor->evicting)
+			donor->evicting = wants_more(donor);
+}
+
+/* What waits of @donor's. Returns whether it wants more, or less, back. */
+static bool take_messages(struct isw_donor *donor)
+{
+	struct isw_evict *e = donor->dev->evict;
+	unsigned long received;
+	bool changed = false;
+	unsigned int i;
+
+	/* as many as can have waited: one that goes on gets its next turn */
+	for (i = 0; i < ISW_CTRL_RECVS; i++) {
+		if (!isw_ctrl_take(donor, e->raw, &received))
+			return changed;
+		isw_msg_decode(e->raw, le16_to_cpu(e->hdr.length), &e->msg);
+		if (e->msg.type == ISW_MSG_CHECK_ACTIVITY) {
+			check_activity(donor);
+		} else {
+			evict(donor, received);
+			changed = true;
+		}
+	}
+	isw_evict_kick(donor->dev);
+	return changed;
+}
+
+/* ---- deadlines ---------------------------------------------------------- */
+
+/* Legs whose time has come, a bit each; or in *@next when the first will. */
+static unsigned int legs_due(const struct isw_mapping *m, unsigned long *next)
+{
+	unsigned int legs = 0, leg;
+
+	for (leg = 0; m && leg < ISW_MAX_LEGS; leg++) {
+		unsigned long at = m->leg[leg].evict_at;
+
+		if (!at)
+			continue;
+		if (time_after_eq(jiffies, at))
+			legs |= BIT(leg);
+		else if (!*next || time_before(at, *next))
+			*next = at;
+	}
+	return legs;
+}
+
+/* Requests find @slab without @legs from now on. */
+static struct isw_mapping *legs_off(struct isw_device *dev,
+				    struct isw_slab *slab, unsigned int legs)
+{
+	struct isw_mapping *was = isw_slab_mapping(dev, slab), next = *was;
+	unsigned int leg;
+
+	for (leg = 0; leg < ISW_MAX_LEGS; leg++) {
+		if (!(legs & BIT(leg)))
+			continue;
+		trace_isw_leg_forced(slab, leg, &was->leg[leg]);
+		isw_stat_inc(dev->stats, evictions_forced);
+		was->leg[leg].donor->nr_slabs--;
+		next.leg[leg] = (struct isw_grant) {};
+	}
+	isw_slab_publish(dev, slab, was->used & ~legs ? &next : NULL);
+	return was;
+}
+
+static u64 slab_lost(struct isw_device *dev, struct isw_slab *slab)
+{
+	u64 pages = isw_slab_pages(dev->slab_shift), i, n = 0;
+	atomic64_t *words = isw_slab_words(dev, slab);
+
+	for (i = 0; i < pages; i++) {
+		n += isw_word_lost(atomic64_read(&words[i]));
+		if (!(i % 4096))
+			cond_resched();
+	}
+	return n;
+}
+
+/* Nobody uses these @legs any more: nor do the page words, from now on. */
+static u64 legs_forget(struct isw_device *dev, struct isw_slab *slab,
+		       unsigned int legs)
+{
+	u64 before = slab_lost(dev, slab), lost;
+
+	isw_slab_clear_copies(dev, slab, isw_word_of_legs(legs));
+	lost = slab_lost(dev, slab);
+	isw_slab_note_degraded(slab);
+	isw_slab_kick(dev, slab);
+	return lost > before ? lost - before : 0;
+}
+
+static void legs_return(const struct isw_mapping *was, unsigned int legs)
+{
+	unsigned int leg;
+
+	for (leg = 0; leg < ISW_MAX_LEGS; leg++)
+		if (legs & BIT(leg))
+			isw_grant_return(was->leg[leg].donor, was->leg[leg].id);
+}
+
+/*
+ * Take the legs off whose time has come, up to EVICT_BATCH slabs: publish without
+ * them, drain, clear, kick, give back. Returns whether there may be more; when
+ * the next one will be due goes to *@next.
+ */
+static bool drop_due(struct isw_device *dev, unsigned long *next)
+{
+	struct isw_evict *e = dev->evict;
+	unsigned int n = 0, i;
+	u64 lost = 0;
+	u32 slab;
+
+	*next = 0;
+	for (slab = 0; slab < dev->nr_slabs && n < EVICT_BATCH; slab++) {
+		e->slab[n] = &dev->slabs[slab];
+		e->legs[n] = legs_due(isw_slab_mapping(dev, e->slab[n]), next);
+		if (!e->legs[n])
+			continue;
+		e->was[n] = legs_off(dev, e->slab[n], e->legs[n]);
+		n++;
+	}
+	if (!n)
+		return false;
+	isw_slabs_drain(dev);
+	for (i = 0; i < n; i++)
+		lost += legs_forget(dev, e->slab[i], e->legs[i]);
+	if (lost)
+		isw_err(dev, "%llu pages lost: donors took memory back before its pages were elsewhere\n",
+			lost);
+	/* embedded in the slabs: still what they were until published anew */
+	for (i = 0; i < n; i++)
+		legs_return(e->was[i], e->legs[i]);
+	return true;
+}
+
+void isw_evict_work(struct work_struct *work)
+{
+	struct isw_device *dev = container_of(to_delayed_work(work),
+					      struct isw_device, evict_work);
+	struct isw_donor *donor;
+	unsigned long next = 0;
+	bool changed = false;
+
+	mutex_lock(&dev->lock);
+	if (dev->stopping) {
+		mutex_unlock(&dev->lock);
+		return;
+	}
+	list_for_each_entry(donor, &dev->donors, node)
+		changed |= take_messages(donor);
+	if (changed)
+		isw_grants_trim(dev);	/* those held ready go back at once */
+	while (drop_due(dev, &next))
+		changed = true;
+	mutex_unlock(&dev->lock);
+	if (changed)
+		isw_map_kick(dev);	/* and with it the copier */
+	if (next && !READ_ONCE(dev->stopping))
+		queue_delayed_work(isw_map_wq, &dev->evict_work,
+				   time_after(next, jiffies) ? next - jiffies : 0);
+}
