@@ -113,14 +113,6 @@ void *ctrl_answer(struct session *s, unsigned int slot, uint16_t type)
 	return message(s, slot, type, s->ctrl->slots[slot].seq);
 }
 
-void *ctrl_news(struct session *s, uint16_t type, unsigned int *slot)
-{
-	for (*slot = CTRL_RECVS; *slot < CTRL_SENDS; ++*slot)
-		if (!s->ctrl->slots[*slot].sending)
-			return message(s, *slot, type, 0);
-	return NULL;
-}
-
 /*
  * Nobody needs to know at once that an answer is out: it is found when the next
  * request wakes us, and a heartbeat costs one wake-up, not two. Unless there
@@ -219,6 +211,26 @@ static int take(struct session *s, struct ibv_cq *cq)
 	for (i = 0; i < n && !s->dead; i++)
 		completed(s, &wc[i]);
 	return n;
+}
+
+static bool news_find(const struct session *s, unsigned int *slot)
+{
+	for (*slot = CTRL_RECVS; *slot < CTRL_SENDS; ++*slot)
+		if (!s->ctrl->slots[*slot].sending)
+			return true;
+	return false;
+}
+
+void *ctrl_news(struct session *s, uint16_t type, uint32_t seq,
+		unsigned int *slot)
+{
+	/* What went out may not have been noticed yet. */
+	if (!news_find(s, slot)) {
+		take(s, s->send_cq);
+		if (s->dead || !news_find(s, slot))
+			return NULL;
+	}
+	return message(s, *slot, type, seq);
 }
 
 void ctrl_poll(struct session *s)

@@ -17,7 +17,7 @@ struct session;
 struct ctrl;
 
 #define CTRL_RECVS	ISW_CTRL_RECVS
-#define CTRL_NEWS	4
+#define CTRL_NEWS	8
 #define CTRL_SENDS	(CTRL_RECVS + CTRL_NEWS)
 
 struct ctrl *ctrl_create(struct session *s);
@@ -36,8 +36,12 @@ void ctrl_send(struct session *s, unsigned int slot);
 /* No answer to what came in @slot. */
 void ctrl_ignore(struct session *s, unsigned int slot);
 
-/* The same for news; NULL when too much of it is under way. */
-void *ctrl_news(struct session *s, uint16_t type, unsigned int *slot);
+/*
+ * The same for news (@seq 0) and for what the daemon asks; NULL when too much
+ * of it is under way.
+ */
+void *ctrl_news(struct session *s, uint16_t type, uint32_t seq,
+		unsigned int *slot);
 
 /* The type of the request in @slot, 0 when it is none or is answered. */
 uint16_t ctrl_waiting(const struct session *s, unsigned int slot);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "client.h"
+#include "evict.h"
 #include "grant.h"
 #include "log.h"
 #include "msg.h"
@@ -28,12 +29,18 @@ static uint32_t grants_size;	/* places that were ever used */
 static uint32_t first_free = NO_GRANT;
 static uint32_t used;
 static uint64_t used_bytes;
+static uint64_t leaving_bytes;	/* of them, on their way back to the host */
 
 static void grant_job_done(struct region *r);
 
 uint64_t grant_bytes(void)
 {
 	return used_bytes;
+}
+
+uint64_t grant_leaving(void)
+{
+	return leaving_bytes;
 }
 
 uint32_t grant_count(void)
@@ -72,6 +79,7 @@ static struct grant *place_get(struct client *client, uint64_t length)
 	g->generation++;
 	g->doomed = false;
 	g->again = false;
+	g->evict_at = 0;
 	g->client = client;
 	used++;
 	used_bytes += length;
@@ -93,18 +101,39 @@ static void place_put(struct grant *g, uint64_t length)
 	first_free = g->index;
 }
 
+static bool in_use(const struct grant *g)
+{
+	return !g->doomed &&
+	       (g->state == GRANT_LIVE || g->state == GRANT_RENEWING);
+}
+
+struct grant *grant_each(struct grant *g)
+{
+	for (g = g ? g + 1 : grants; g < grants + grants_size; g++)
+		if (in_use(g))
+			return g;
+	return NULL;
+}
+
+struct grant *grant_at(uint32_t index)
+{
+	return &grants[index];
+}
+
+struct grant *grant_get(uint32_t index, uint32_t generation)
+{
+	struct grant *g = &grants[index];
+
+	return index < grants_size && g->generation == generation &&
+	       in_use(g) ? g : NULL;
+}
+
 static struct grant *grant_find(const struct client *client,
 				const struct isw_grant_id *id)
 {
-	struct grant *g;
+	struct grant *g = grant_get(id->index, id->generation);
 
-	if (id->index >= grants_size)
-		return NULL;
-	g = &grants[id->index];
-	if (g->client != client || g->generation != id->generation ||
-	    g->doomed)
-		return NULL;
-	return g->state == GRANT_LIVE || g->state == GRANT_RENEWING ? g : NULL;
+	return g && g->client == client ? g : NULL;
 }
 
 const struct grant *grant_next(const struct client *client, uint32_t from)
@@ -132,6 +161,8 @@ void grant_info(const struct grant *g, struct isw_grant_info *info)
 static void grant_free(struct grant *g)
 {
 	g->state = GRANT_FREEING;
+	if (!g->region->huge)
+		leaving_bytes += g->region->length;
 	region_start(g->region, REGION_DEREG | REGION_UNMAP, NULL,
 		     grant_job_done);
 }
@@ -177,8 +208,10 @@ static void grant_made(struct grant *g)
 		return;
 	}
 	g->state = GRANT_LIVE;
-	log_debug("client %s: grant %u.%u, %" PRIu64 " MiB", g->client->name,
-		  g->index, g->generation, r->length >> 20);
+	log_debug("client %s: grant %u.%u, %" PRIu64 " MiB, %s%s, in %" PRIu64
+		  " us", g->client->name, g->index, g->generation,
+		  r->length >> 20, r->steps & REGION_MAP ? "new" : "prepared",
+		  r->huge ? ", huge pages" : "", now_us() - g->asked_us);
 	msg_granted(g->client, g->ticket, g);
 	g->ticket.session = 0;
 	pool_fill();
@@ -211,6 +244,8 @@ static void grant_freed(struct grant *g)
 	struct ticket ticket = g->ticket;
 	uint64_t length = g->region->length;
 
+	if (!g->region->huge)
+		leaving_bytes -= length;
 	log_debug("client %s: grant %u.%u, %" PRIu64 " MiB, given back",
 		  client->name, id.index, id.generation, length >> 20);
 	region_free(g->region);
@@ -242,7 +277,21 @@ static void grant_job_done(struct region *r)
 	}
 }
 
+void grant_revoke(struct grant *g)
+{
+	if (g->state == GRANT_LIVE)
+		grant_free(g);
+	else
+		g->doomed = true;
+}
+
 /* ---- requests ----------------------------------------------------------- */
+
+/* Many small grants of one client must not use up the places of others. */
+static uint64_t places_of_client(void)
+{
+	return opt->client_quota / (opt->memory / GRANTS_LIMIT + 1) + 1;
+}
 
 static int grant_check(const struct client *client, uint64_t length)
 {
@@ -250,7 +299,8 @@ static int grant_check(const struct client *client, uint64_t length)
 		return ISW_ERR_SIZE;
 	if (used_bytes + length > opt->memory || used == GRANTS_LIMIT)
 		return ISW_ERR_NO_MEMORY;
-	if (client->bytes + length > opt->client_quota)
+	if (client->bytes + length > opt->client_quota ||
+	    client->grants >= places_of_client())
 		return ISW_ERR_QUOTA;
 	return 0;
 }
@@ -278,6 +328,7 @@ int grant_create(struct client *client, uint64_t length, struct ticket ticket)
 	g = place_get(client, length);
 	g->state = GRANT_MAKING;
 	g->ticket = ticket;
+	g->asked_us = now_us();
 	g->region = r;
 	r->owner = g;
 	region_start(r, steps, client->session->domain, grant_job_done);
@@ -291,11 +342,10 @@ int grant_release(struct client *client, const struct isw_grant_id *id,
 
 	if (!g)
 		return ISW_ERR_NO_GRANT;
+	if (g->evict_at)
+		evict_released(g);
 	g->ticket = ticket;
-	if (g->state == GRANT_LIVE)
-		grant_free(g);
-	else
-		g->doomed = true;
+	grant_revoke(g);
 	return 0;
 }
 

@@ -36,6 +36,10 @@ struct grant {
 	struct client *client;
 	struct region *region;
 	struct ticket ticket;
+	uint64_t asked_us;	/* when the client asked for it */
+	uint64_t evict_at;	/* taken back then, see evict.c; 0: not evicted */
+	bool evict_told;	/* the client knows */
+	uint32_t evict_event;
 	uint32_t next_free;
 };
 
@@ -57,11 +61,22 @@ void grants_leave(const struct device *dev);
 /* Take all grants of @client back. */
 void grants_drop(struct client *client);
 
+/*
+ * Grants that a client may use, of all clients: each in turn, NULL to start;
+ * by place; by place if it is of that generation, or NULL.
+ */
+struct grant *grant_each(struct grant *g);
+struct grant *grant_at(uint32_t index);
+struct grant *grant_get(uint32_t index, uint32_t generation);
+/* Take @g back: its client gets no answer. */
+void grant_revoke(struct grant *g);
+
 /* The first live grant of @client at @from or above, or NULL. */
 const struct grant *grant_next(const struct client *client, uint32_t from);
 void grant_info(const struct grant *g, struct isw_grant_info *info);
 
 uint64_t grant_bytes(void);	/* in grants, until they are unmapped */
 uint32_t grant_count(void);
+uint64_t grant_leaving(void);	/* of them, in jobs that unmap */
 
 #endif

@@ -35,7 +35,9 @@ int loop_add(struct source *src)
 
 	if (!sqe)
 		return -EBUSY;
-	io_uring_prep_poll_multishot(sqe, src->fd, POLLIN);
+	io_uring_prep_poll_multishot(sqe, src->fd,
+				     src->events ? (unsigned int)src->events :
+				     POLLIN);
 	io_uring_sqe_set_data(sqe, src);
 	ret = io_uring_submit(&ring);
 	src->armed = ret >= 0;

@@ -11,6 +11,7 @@
  */
 struct source {
 	int fd;
+	short events;		/* to wait for; 0: POLLIN */
 	void (*ready)(struct source *src);
 	/* The loop's own. */
 	bool armed;

@@ -19,11 +19,13 @@
 #include "device.h"
 #include "drain.h"
 #include "epoch.h"
+#include "evict.h"
 #include "grant.h"
 #include "listen.h"
 #include "log.h"
 #include "loop.h"
 #include "meminfo.h"
+#include "memwatch.h"
 #include "msg.h"
 #include "notify.h"
 #include "options.h"
@@ -75,6 +77,8 @@ static void timer_ready(struct source *src)
 	devices_tick();
 	listen_tick();
 	clients_tick();
+	memwatch_tick();
+	evict_tick();
 	pool_tick();
 	drain_check();
 }
@@ -145,11 +149,12 @@ static int signals_init(void)
 
 /*
  * A host short of memory must not page out the very code that could give it
- * some back. What is mapped later (grants) is pinned by its registration.
+ * some back, or that a swap device on this same machine may wait for: neither
+ * what is there now nor what is touched later.
  */
 static void lock_code(void)
 {
-	if (mlockall(MCL_CURRENT))
+	if (mlockall(MCL_CURRENT) || mlockall(MCL_FUTURE | MCL_ONFAULT))
 		log_debug("mlockall: %s", strerror(errno));
 }
 
@@ -179,8 +184,12 @@ static int start(void)
 	if (!ret)
 		ret = timer_init();
 	if (!ret)
-		pool_init();
-	return ret;
+		ret = evict_init();
+	if (ret)
+		return ret;
+	memwatch_init();
+	pool_init();
+	return 0;
 }
 
 /*

@@ -24,9 +24,9 @@ static int field(const char *text, const char *name, uint64_t *value)
 	return 0;
 }
 
-static int read_text(char *text, size_t size)
+static int read_text(const char *path, char *text, size_t size)
 {
-	int fd = open(opt->meminfo, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t len;
 
 	if (fd < 0)
@@ -56,7 +56,7 @@ int meminfo_read(struct meminfo *info)
 	char text[MEMINFO_MAX];
 	int ret;
 
-	ret = read_text(text, sizeof(text));
+	ret = read_text(opt->meminfo, text, sizeof(text));
 	if (!ret)
 		ret = field(text, "\nMemTotal:", &info->total);
 	if (!ret)
@@ -74,4 +74,15 @@ int meminfo_read(struct meminfo *info)
 	info->available <<= 10;
 	info->huge_free = huge_bytes(text);
 	return 0;
+}
+
+/* The second number is what is resident, in pages; huge ones are not in it. */
+uint64_t meminfo_own(void)
+{
+	char text[256], *end;
+
+	if (read_text("/proc/self/statm", text, sizeof(text)))
+		return 0;
+	strtoull(text, &end, 10);
+	return strtoull(end, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }

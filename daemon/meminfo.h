@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* How much memory this host has and could spare. */
+/* How much memory this host has and could spare, and how much we hold. */
 #ifndef DAEMON_MEMINFO_H
 #define DAEMON_MEMINFO_H
 
@@ -13,5 +13,8 @@ struct meminfo {
 
 /* Returns 0 or -errno; logs what is wrong. */
 int meminfo_read(struct meminfo *info);
+
+/* Bytes that this process has in ordinary pages; 0 if that is not to be had. */
+uint64_t meminfo_own(void);
 
 #endif

@@ -10,6 +10,7 @@
 #include "ctrl.h"
 #include "drain.h"
 #include "epoch.h"
+#include "evict.h"
 #include "log.h"
 #include "meminfo.h"
 #include "msg.h"
@@ -80,6 +81,9 @@ static void answer_grants(struct session *s, unsigned int slot, uint32_t from)
 	msg->count = __cpu_to_le32(count);
 	msg->next = __cpu_to_le32(g ? g->index : 0);
 	ctrl_send(s, slot);
+	/* After a resume: news of the old session may have been lost. */
+	if (!g)
+		evict_remind(s->client);
 }
 
 void msg_status_all(void)
@@ -93,7 +97,7 @@ void msg_status_all(void)
 		s = client->session;
 		if (!s || s->dead || !s->established)
 			continue;
-		msg = ctrl_news(s, ISW_MSG_STATUS, &slot);
+		msg = ctrl_news(s, ISW_MSG_STATUS, 0, &slot);
 		if (!msg)
 			continue;
 		fill_status(msg);
@@ -226,6 +230,16 @@ static int handle(struct session *s, unsigned int slot, const struct isw_msg *m)
 	return ISW_ERR_TYPE;
 }
 
+/*
+ * Not a request: an answer to it could be answered for ever. The one thing that
+ * we ask is activity; another answer has no number that we gave.
+ */
+static bool is_answer(uint16_t type)
+{
+	return type == ISW_MSG_PONG || type == ISW_MSG_ERROR ||
+	       type == ISW_MSG_ACTIVITY;
+}
+
 static void count_malformed(struct session *s)
 {
 	if (++s->malformed >= MALFORMED_MAX)
@@ -242,8 +256,8 @@ void msg_received(struct session *s, unsigned int slot, const void *buf,
 	error = isw_msg_decode(buf, len, &m);
 	if (!error && (m.epoch != daemon_epoch || m.session != s->number))
 		error = ISW_ERR_MALFORMED;
-	/* Not a request: an answer to it could be answered for ever. */
-	if (!error && (m.type == ISW_MSG_PONG || m.type == ISW_MSG_ERROR)) {
+	if (!error && is_answer(m.type)) {
+		evict_answer(s->client, &m);
 		ctrl_ignore(s, slot);
 		return;
 	}

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <infiniswap/pressure.h>
 #include <infiniswap/wire.h>
 
 #include "client.h"
@@ -27,11 +28,12 @@
 #define EXIT_USAGE	2
 #define MIB		((uint64_t)1 << 20)
 #define UNSET		UINT64_MAX	/* default depends on the host */
+#define PERCENT		((uint64_t)1 << 62)	/* and the number: a share */
 
 enum kind {
 	KIND_TEXT,
 	KIND_NUMBER,
-	KIND_SIZE,
+	KIND_SIZE,	/* or a share, until options_settle() */
 	KIND_SLAB,
 	KIND_SECONDS,	/* kept in milliseconds */
 	KIND_LEVEL,
@@ -63,11 +65,11 @@ static const struct key keys[] = {
 	FIXED("port", port, KIND_NUMBER, 1, 65535,
 	    "port to listen on (default 9400)"),
 	KEY("memory", memory, KIND_SIZE, MIB, SIZE_MOST,
-	    "most memory to lend (default: half of RAM)"),
+	    "most memory to lend, size or % of RAM (default: 50%)"),
 	KEY("headroom", headroom, KIND_SIZE, 0, SIZE_MOST,
-	    "memory that stays available here (default: RAM/16, at least 64M)"),
+	    "stays available here, size or % of RAM (default: RAM/16, 64M)"),
 	KEY("client_quota", client_quota, KIND_SIZE, MIB, SIZE_MOST,
-	    "most memory for one client (default: = memory)"),
+	    "most for one client, size or % of memory (default: 100%)"),
 	KEY("max_clients", max_clients, KIND_NUMBER, 1, CLIENTS_MAX,
 	    "clients served at a time (default 32)"),
 	FIXED("slab_size", slab_size, KIND_SLAB, 0, 0,
@@ -80,25 +82,33 @@ static const struct key keys[] = {
 	    "seconds of silence that end a session (default 10)"),
 	KEY("drain_timeout", drain_timeout_ms, KIND_SECONDS, 0, SECONDS_MAX,
 	    "seconds that SIGTERM waits for clients (default 30)"),
+	KEY("evict_deadline", evict_deadline_ms, KIND_SECONDS, 1, SECONDS_MAX,
+	    "seconds that clients have to give back what is evicted (default 3)"),
+	KEY("evict_extra", evict_extra, KIND_NUMBER, 0, 1000,
+	    "slabs asked for activity beyond those evicted, in % (default 100)"),
 	KEY("log_level", log_level, KIND_LEVEL, 0, 0,
 	    "error, warning, info or debug (default info)"),
 	FIXED("meminfo", meminfo, KIND_TEXT, 0, 0,
 	    "file to read instead of /proc/meminfo (for tests)"),
+	FIXED("cgroup", cgroup, KIND_TEXT, 0, 0,
+	    "directory with memory.max instead of its own cgroup (for tests)"),
 };
 
 #define KEYS	ARRAY_SIZE(keys)
 
 static const struct options defaults = {
 	.port = ISW_PORT,
-	.memory = UNSET,
+	.memory = PERCENT | 50,
 	.headroom = UNSET,
-	.client_quota = UNSET,
+	.client_quota = PERCENT | 100,
 	.max_clients = 32,
 	.slab_size = 64 * MIB,
 	.prepare = 2,
 	.lease_ms = 60000,
 	.client_timeout_ms = 10000,
 	.drain_timeout_ms = 30000,
+	.evict_deadline_ms = 3000,
+	.evict_extra = 100,
 	.log_level = LOG_INFO,
 	.meminfo = "/proc/meminfo",
 };
@@ -174,10 +184,25 @@ static const char *parse_size(const char *text, uint64_t *value)
 	if (shift)
 		end++;
 	if (*end)
-		return "not a size: digits, then K, M, G or T";
+		return "not a size: digits, then K, M, G, T or %";
 	if (*value > UINT64_MAX >> shift)
 		return "number too large";
 	*value <<= shift;
+	return NULL;
+}
+
+/* "25%" */
+static const char *parse_share(const char *text, uint64_t *value)
+{
+	const char *why;
+	char *end;
+
+	why = parse_digits(text, value, &end);
+	if (why)
+		return why;
+	if (*value > 100)
+		return "more than 100 %";
+	*value |= PERCENT;
 	return NULL;
 }
 
@@ -212,6 +237,10 @@ static const char *parse_value(enum kind kind, const char *text,
 	case KIND_LEVEL:
 		return parse_level(text, value);
 	case KIND_SIZE:
+		if (*text && text[strlen(text) - 1] == '%' &&
+		    strspn(text, "0123456789") == strlen(text) - 1)
+			return parse_share(text, value);
+		return parse_size(text, value);
 	case KIND_SLAB:
 		return parse_size(text, value);
 	default:
@@ -227,6 +256,8 @@ static const char *check_range(const struct key *key, uint64_t value)
 		return isw_slab_size_valid(value) ? NULL :
 		       "not a power of two from 1M to 4G";
 	if (!key->max || (value >= key->min && value <= key->max))
+		return NULL;
+	if (key->kind == KIND_SIZE && value & PERCENT)
 		return NULL;
 	if (key->kind == KIND_SIZE)
 		snprintf(why, sizeof(why), "must be from %" PRIu64 "M to %"
@@ -529,15 +560,22 @@ void options_parse(int argc, char **argv)
 	options = config.options;
 }
 
+static uint64_t bytes_of(uint64_t value, uint64_t whole)
+{
+	return value & PERCENT ?
+	       isw_pressure_share(whole, (uint32_t)(value & ~PERCENT)) : value;
+}
+
 static void settle(struct options *o, uint64_t mem_total)
 {
-	if (o->memory == UNSET)
-		o->memory = mem_total / 2 > MIB ? mem_total / 2 : MIB;
 	if (o->headroom == UNSET)
 		o->headroom = mem_total / 16 > 64 * MIB ?
 			      mem_total / 16 : 64 * MIB;
-	if (o->client_quota == UNSET)
-		o->client_quota = o->memory;
+	o->memory = bytes_of(o->memory, mem_total);
+	if (o->memory < MIB)
+		o->memory = MIB;
+	o->headroom = bytes_of(o->headroom, mem_total);
+	o->client_quota = bytes_of(o->client_quota, o->memory);
 }
 
 void options_settle(uint64_t mem_total)

@@ -22,8 +22,11 @@ struct options {
 	uint64_t lease_ms;		/* grants outlive a lost session */
 	uint64_t client_timeout_ms;	/* silence that ends a session */
 	uint64_t drain_timeout_ms;
+	uint64_t evict_deadline_ms;	/* then what is evicted is taken */
+	uint64_t evict_extra;		/* E' in percent of E */
 	uint64_t log_level;		/* enum log_level */
 	char meminfo[OPTIONS_TEXT];	/* other than /proc/meminfo: tests */
+	char cgroup[OPTIONS_TEXT];	/* other than the daemon's own: tests */
 };
 
 extern const struct options *const opt;

@@ -2,7 +2,8 @@
 /*
  * The pool: up to opt->prepare regions of the slab size asked for last, mapped
  * and populated, so that a grant costs a registration only. It takes memory
- * while the host has more than its headroom and is the first to give back.
+ * while the host has more than its headroom, one region at a time, and is the
+ * first to give back.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "log.h"
 #include "options.h"
 #include "meminfo.h"
+#include "memwatch.h"
 #include "pool.h"
 #include "util.h"
 
@@ -21,17 +23,22 @@
 static struct region *ready;
 static uint64_t ready_bytes;
 static uint64_t mapping_bytes;	/* in jobs: not in MemAvailable yet */
-static uint64_t fill_bytes;	/* of them, for the pool */
+static uint64_t fill_bytes;	/* of them, for the pool: one region at most */
+static uint64_t leaving_bytes;	/* in jobs that unmap */
 static uint64_t wanted;		/* slab size asked for last */
 static bool closed;
 
 static void region_gone(struct region *r)
 {
+	if (!r->huge)
+		leaving_bytes -= r->length;
 	region_free(r);
 }
 
 static void give_back(struct region *r)
 {
+	if (!r->huge)
+		leaving_bytes += r->length;
 	region_start(r, REGION_UNMAP, NULL, region_gone);
 }
 
@@ -68,20 +75,18 @@ static bool stale(const struct region *r)
 	return other_size(r) && now_ms() - r->since > POOL_STALE_MS;
 }
 
-static bool host_can_spare(uint64_t length, uint64_t keep)
+/* Pages that were set aside for this are no loss to the host. */
+static bool huge_are_free(uint64_t length)
 {
 	struct meminfo info;
 
-	if (meminfo_read(&info))
-		return false;
-	if (length && info.huge_free >= length + mapping_bytes)
-		return true;
-	return info.available >= mapping_bytes + length + keep;
+	return !meminfo_read(&info) &&
+	       info.huge_free >= length + mapping_bytes;
 }
 
 bool pool_room(uint64_t length)
 {
-	if (host_can_spare(length, opt->headroom))
+	if (memwatch_room(length + mapping_bytes) || huge_are_free(length))
 		return true;
 	/* Not for this request, but for the next. */
 	pool_drop(other_size);
@@ -108,7 +113,7 @@ static void fill_done(struct region *r)
 		region_free(r);
 		return;
 	}
-	if (closed) {
+	if (closed || (memwatch_level() != ISW_PRESSURE_NONE && !r->huge)) {
 		give_back(r);
 		return;
 	}
@@ -116,6 +121,7 @@ static void fill_done(struct region *r)
 	r->next = ready;
 	ready = r;
 	ready_bytes += r->length;
+	pool_fill();
 }
 
 static unsigned int count_wanted(void)
@@ -132,17 +138,36 @@ void pool_fill(void)
 {
 	struct region *r;
 
-	/* A quarter more than headroom, or it would go back and forth. */
-	while (!closed && count_wanted() < opt->prepare &&
-	       grant_bytes() + ready_bytes + fill_bytes + wanted <= opt->memory &&
-	       host_can_spare(wanted, opt->headroom + opt->headroom / 4)) {
-		r = region_create(wanted);
-		if (!r)
-			return;
-		pool_mapping(wanted);
-		fill_bytes += wanted;
-		region_start(r, REGION_MAP, NULL, fill_done);
+	/*
+	 * One at a time: the host is looked at before each, and no more than
+	 * one CPU zeroes memory that nobody has asked for.
+	 */
+	if (closed || fill_bytes || count_wanted() >= opt->prepare ||
+	    grant_bytes() + ready_bytes + wanted > opt->memory ||
+	    !(memwatch_ahead(wanted + mapping_bytes) || huge_are_free(wanted)))
+		return;
+	r = region_create(wanted);
+	if (!r)
+		return;
+	pool_mapping(wanted);
+	fill_bytes += wanted;
+	region_start(r, REGION_MAP, NULL, fill_done);
+}
+
+uint64_t pool_shrink(uint64_t need)
+{
+	struct region **at = &ready;
+	uint64_t got = 0;
+
+	while (*at && got < need) {
+		if ((*at)->huge) {
+			at = &(*at)->next;
+		} else {
+			got += (*at)->length;
+			give_back(unlink_at(at));
+		}
 	}
+	return got;
 }
 
 struct region *pool_take(uint64_t length)
@@ -170,8 +195,7 @@ void pool_tick(void)
 	pool_drop(stale);
 	if (grant_bytes() + ready_bytes > opt->memory)
 		pool_drop(other_size);
-	/* The host comes first: one region a tick, the memory shows late. */
-	if (ready && (over_limit() || !host_can_spare(0, opt->headroom)))
+	if (ready && over_limit())
 		give_back(unlink_at(&ready));
 	else
 		pool_fill();
@@ -192,4 +216,9 @@ void pool_exit(void)
 uint64_t pool_bytes(void)
 {
 	return ready_bytes;
+}
+
+uint64_t pool_leaving(void)
+{
+	return leaving_bytes;
 }

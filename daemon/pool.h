@@ -15,7 +15,12 @@ struct region *pool_take(uint64_t length);
 bool pool_room(uint64_t length);
 /* Prepare what is missing, if the host can spare it. */
 void pool_fill(void);
-/* Once in a while: fill, or give back what the host or nobody wants. */
+/*
+ * Give back prepared memory until that is @need bytes, or nothing is left that
+ * the host could use. Returns how much.
+ */
+uint64_t pool_shrink(uint64_t need);
+/* Once in a while: fill, or give back what nobody wants. */
 void pool_tick(void);
 void pool_exit(void);
 
@@ -24,5 +29,7 @@ void pool_mapping(uint64_t length);
 void pool_mapped(uint64_t length);
 
 uint64_t pool_bytes(void);
+/* Bytes on their way back to the host. */
+uint64_t pool_leaving(void);
 
 #endif

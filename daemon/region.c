@@ -69,6 +69,7 @@ static int region_map(struct region *r)
 	void *p = map_huge(r->length);
 	int error;
 
+	r->huge = p;
 	if (!p)
 		p = map_aligned(r->length);
 	if (!p)

@@ -10,6 +10,7 @@
 #ifndef DAEMON_REGION_H
 #define DAEMON_REGION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <infiniband/verbs.h>
@@ -29,6 +30,7 @@ struct region {
 	struct job job;
 	uint64_t length;
 	void *addr;			/* NULL: not mapped */
+	bool huge;			/* in pages set aside: of no use to the host */
 	struct ibv_mr *mr;		/* NULL: no client can reach it */
 	struct domain *domain;		/* of mr */
 	void *owner;			/* a grant, or NULL in the pool */

@@ -8,6 +8,7 @@
 #include "grant.h"
 #include "log.h"
 #include "meminfo.h"
+#include "memwatch.h"
 #include "options.h"
 #include "pool.h"
 #include "session.h"
@@ -55,8 +56,9 @@ void table_log(void)
 		 grant_count(), MIB(grant_bytes()), MIB(opt->memory),
 		 MIB(pool_bytes()));
 	log_info("table: host %" PRIu64 " MiB, available %" PRIu64
-		 " MiB, headroom %" PRIu64 " MiB", MIB(info.total),
-		 MIB(info.available), MIB(opt->headroom));
+		 " MiB, headroom %" PRIu64 " MiB, pressure %s",
+		 MIB(info.total), MIB(info.available), MIB(opt->headroom),
+		 memwatch_level_name(memwatch_level()));
 	while ((client = client_next(client)))
 		log_client(client);
 }

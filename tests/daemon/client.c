@@ -466,7 +466,9 @@ int client_ask(struct client *c, const struct isw_msg_hdr *msg,
 
 	while (!ret) {
 		ret = client_recv(c, buf, answer, CLIENT_TIMEOUT_MS);
-		if (ret || answer->seq != __le32_to_cpu(msg->seq))
+		/* The donor numbers its questions by itself. */
+		if (ret || answer->seq != __le32_to_cpu(msg->seq) ||
+		    answer->type == ISW_MSG_CHECK_ACTIVITY)
 			continue;
 		return answer->type == ISW_MSG_ERROR ? answer->error.code : 0;
 	}

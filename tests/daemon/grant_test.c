@@ -242,6 +242,35 @@ static void test_release_gives_back(void)
 		donor_rss_kib(), before);
 }
 
+#define HAND_OVERS	1000
+
+/* One megabyte, from client to client; each leaves something on every page. */
+static void test_many_hand_overs(void)
+{
+	struct isw_grant_info g;
+	struct client *c[2];
+	uint32_t i, at;
+
+	REQUIRE(donor_start("--memory=1M", NULL), "no start");
+	c[0] = test_connected();
+	c[1] = test_connected();
+	for (i = 0; i < HAND_OVERS; i++) {
+		struct client *now = c[i % 2];
+
+		REQUIRE_EQ(client_grant(now, MIB, &g), 0);
+		now->buffer[0] = 0xff;
+		REQUIRE_EQ(client_read(now, g.addr, g.rkey, MIB),
+			   IBV_WC_SUCCESS);
+		REQUIRE(all_zero(now->buffer, MIB), "hand-over %u: not zero",
+			i);
+		for (at = 0; at < MIB; at += 4096)
+			now->buffer[at + i % 4096] = 0xa5;
+		REQUIRE_EQ(client_write(now, g.addr, g.rkey, MIB),
+			   IBV_WC_SUCCESS);
+		REQUIRE_EQ(client_release(now, g.id), 0);
+	}
+}
+
 static void wait_prepared(const char *table, int timeout_ms)
 {
 	for (; timeout_ms > 0; timeout_ms -= 300) {
@@ -286,6 +315,7 @@ static const struct test tests[] = {
 	{ "grant: BYE gives all memory back", test_bye_gives_back },
 	{ "grant: RELEASE gives memory back", test_release_gives_back },
 	{ "grant: slabs are prepared ahead", test_prepared_ahead },
+	{ "grant: 1000 hand-overs, all zero", test_many_hand_overs },
 };
 
 const struct test_list grant_tests = { tests, ARRAY_SIZE(tests), true };

@@ -2,6 +2,7 @@
 /* Sizes, quota, limit and headroom. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -43,22 +44,6 @@ static void test_quota_and_limit(void)
 	REQUIRE_EQ(client_grant(c, MIB, &g), ISW_ERR_NO_MEMORY);
 	REQUIRE_EQ(client_bye(a), 0);
 	REQUIRE_EQ(client_grant(c, MIB, &g), 0);
-}
-
-static void write_meminfo(const char *path, uint64_t available_mib)
-{
-	char part[80];
-	FILE *f;
-
-	snprintf(part, sizeof(part), "%s.new", path);
-	f = fopen(part, "we");
-	if (!f)
-		test_fail("cannot write %s", part);
-	fprintf(f, "MemTotal:       %8u kB\nMemFree:         4242 kB\n"
-		"MemAvailable:   %8llu kB\nHugePages_Free:        0\n",
-		256 * 1024, (unsigned long long)available_mib * 1024);
-	fclose(f);
-	rename(part, path);
 }
 
 static void test_headroom(void)
@@ -126,6 +111,84 @@ static void test_pool_makes_way(void)
 	REQUIRE_EQ(status.used, 206ull * MIB);
 }
 
+/* A fake cgroup: memory.max, and what is used of it. */
+static void write_cgroup(const char *dir, unsigned int max_mib,
+			 unsigned int current_mib)
+{
+	static const char *const names[] = { "memory.max", "memory.current" };
+	const unsigned int values[] = { max_mib, current_mib };
+	char path[96], part[112];
+	unsigned int i;
+	FILE *f;
+
+	for (i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		snprintf(part, sizeof(part), "%s.new", path);
+		f = fopen(part, "we");
+		if (!f)
+			test_fail("cannot write %s", part);
+		fprintf(f, "%llu\n", (unsigned long long)values[i] * MIB);
+		fclose(f);
+		rename(part, path);
+	}
+}
+
+static void remove_cgroup(const char *dir)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/memory.max", dir);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/memory.current", dir);
+	unlink(path);
+	rmdir(dir);
+}
+
+static void test_cgroup(void)
+{
+	struct isw_grant_info g;
+	char dir[64], arg[80];
+	struct client *c;
+
+	snprintf(dir, sizeof(dir), "/tmp/daemon_test.%d.cgroup", getpid());
+	snprintf(arg, sizeof(arg), "--cgroup=%s", dir);
+	mkdir(dir, 0700);
+	/* An eighth of it is left alone. */
+	write_cgroup(dir, 32, 24);
+	REQUIRE(donor_start(arg, "--memory=128M", NULL), "no start");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, 8 * MIB, &g), ISW_ERR_NO_MEMORY);
+	REQUIRE_EQ(client_grant(c, 4 * MIB, &g), 0);
+	write_cgroup(dir, 32, 28);
+	REQUIRE_EQ(client_grant(c, MIB, &g), ISW_ERR_NO_MEMORY);
+	write_cgroup(dir, 64, 28);
+	REQUIRE_EQ(client_grant(c, 8 * MIB, &g), 0);
+	remove_cgroup(dir);
+	/* No limit is none, and no file neither. */
+	REQUIRE_EQ(client_grant(c, 8 * MIB, &g), 0);
+}
+
+static void test_shares(void)
+{
+	struct isw_status status;
+	struct isw_grant_info g;
+	char path[64], arg[80];
+	struct client *c;
+
+	snprintf(path, sizeof(path), "/tmp/daemon_test.%d.meminfo", getpid());
+	snprintf(arg, sizeof(arg), "--meminfo=%s", path);
+	write_meminfo(path, 200);
+	REQUIRE(donor_start(arg, "--memory=50%", "--headroom=75%",
+			    "--client_quota=25%", NULL), "no start");
+	c = test_connected();
+	REQUIRE_EQ(client_query(c, &status), 0);
+	REQUIRE_EQ(status.limit, 128ull * MIB);
+	REQUIRE_EQ(client_grant(c, 64 * MIB, &g), ISW_ERR_QUOTA);
+	REQUIRE_EQ(client_grant(c, 16 * MIB, &g), ISW_ERR_NO_MEMORY);
+	REQUIRE_EQ(client_grant(c, 8 * MIB, &g), 0);
+	unlink(path);
+}
+
 static void test_all_memory_in_small_grants(void)
 {
 	struct isw_grant_info g[9];
@@ -149,6 +212,8 @@ static const struct test tests[] = {
 	{ "limit: quota of a client and limit of all", test_quota_and_limit },
 	{ "limit: the host keeps its headroom", test_headroom },
 	{ "limit: prepared memory makes way for the host", test_pool_makes_way },
+	{ "limit: the daemon's cgroup is heeded", test_cgroup },
+	{ "limit: shares of the host's memory", test_shares },
 	{ "limit: all memory in the smallest grants",
 	  test_all_memory_in_small_grants },
 };

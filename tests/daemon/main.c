@@ -29,7 +29,7 @@
 
 static const struct test_list *const lists[] = {
 	&config_tests, &session_tests, &grant_tests, &message_tests,
-	&limit_tests, &reload_tests, &end_tests,
+	&limit_tests, &evict_tests, &reload_tests, &end_tests,
 };
 
 static jmp_buf test_end;
@@ -202,6 +202,22 @@ void wait_donated(struct client *c, uint64_t bytes, int timeout_ms)
 	}
 	test_fail("donated %llu, waited for %llu", (unsigned long long)now,
 		  (unsigned long long)bytes);
+}
+
+void write_meminfo(const char *path, uint64_t available_mib)
+{
+	char part[80];
+	FILE *f;
+
+	snprintf(part, sizeof(part), "%s.new", path);
+	f = fopen(part, "we");
+	if (!f)
+		test_fail("cannot write %s", part);
+	fprintf(f, "MemTotal:       %8u kB\nMemFree:         4242 kB\n"
+		"MemAvailable:   %8llu kB\nHugePages_Free:        0\n",
+		256 * 1024, (unsigned long long)available_mib * 1024);
+	fclose(f);
+	rename(part, path);
 }
 
 /* ---- another client, that can be killed --------------------------------- */

@@ -28,8 +28,8 @@ struct test_list {
 };
 
 extern const struct test_list config_tests, session_tests, grant_tests,
-			      message_tests, limit_tests, reload_tests,
-			      end_tests;
+			      message_tests, limit_tests, evict_tests,
+			      reload_tests, end_tests;
 
 /* End the test, failed; the reason is for people. */
 __attribute__((format(printf, 1, 2), noreturn))
@@ -77,6 +77,9 @@ uint64_t donated(struct client *c);
 /* Wait until the donor has lent @bytes. */
 void wait_donated(struct client *c, uint64_t bytes, int timeout_ms);
 void sleep_ms(int ms);
+
+/* A host of 256 MiB, for --meminfo. */
+void write_meminfo(const char *path, uint64_t available_mib);
 
 /* This program again, as a client that connects, takes grants and stays. */
 pid_t start_other_client(unsigned int grants, uint64_t length);

@@ -1,0 +1,505 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Batch eviction (Infiniswap, NSDI'17, section 5.2). E + E' grants are drawn
+ * from all that are lent; their owners are asked how active these are; the E
+ * least active get a deadline. A client gives back in time by RELEASE; what is
+ * left at the deadline is taken, whatever the client does. Nothing here waits
+ * for a client longer than that.
+ *
+ *	drawn -> asked (one batch at a time) -> evict_at set -> released or revoked
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <infiniswap/evict.h>
+
+#include "client.h"
+#include "ctrl.h"
+#include "evict.h"
+#include "grant.h"
+#include "log.h"
+#include "loop.h"
+#include "options.h"
+#include "session.h"
+#include "util.h"
+
+/* How long answers are awaited, and the deadline when it is urgent. */
+#define ANSWER_MS		500
+#define URGENT_ANSWER_MS	100
+#define URGENT_DEADLINE_MS	500
+
+/* One CHECK_ACTIVITY under way. */
+struct question {
+	const struct client *client;
+	bool answered;
+};
+
+/* The batch whose activity is being asked for. */
+static struct {
+	uint64_t answer_by;	/* 0: there is none */
+	uint64_t need;
+	bool urgent;
+	const char *why;
+	uint32_t count;
+	struct isw_evict_slab slabs[ISW_EVICT_ASK];
+	uint32_t generation[ISW_EVICT_ASK];	/* by place in the draw */
+	uint32_t first_seq;	/* of the first question */
+	uint32_t questions, answers;
+	struct question question[ISW_EVICT_ASK];
+} batch;
+
+static uint32_t last_seq;
+static struct evict_event events[EVICT_EVENTS];
+static uint32_t event_count;
+
+const struct evict_event *evict_event(unsigned int i)
+{
+	if (i >= event_count || i >= EVICT_EVENTS)
+		return NULL;
+	return &events[(event_count - 1 - i) % EVICT_EVENTS];
+}
+
+/* That of an eviction long ago is overwritten. */
+static struct evict_event *event_of(const struct grant *g)
+{
+	if (event_count - g->evict_event > EVICT_EVENTS)
+		return NULL;
+	return &events[g->evict_event % EVICT_EVENTS];
+}
+
+/* ---- timer -------------------------------------------------------------- */
+
+static struct source timer = { .fd = -1 };
+
+static void arm(void)
+{
+	uint64_t next = batch.answer_by;
+	struct itimerspec spec = { 0 };
+	struct grant *g = NULL;
+
+	while ((g = grant_each(g)))
+		if (g->evict_at && (!next || g->evict_at < next))
+			next = g->evict_at;
+	spec.it_value.tv_sec = (time_t)(next / 1000);
+	spec.it_value.tv_nsec = (long)(next % 1000) * 1000000;
+	if (timerfd_settime(timer.fd, TFD_TIMER_ABSTIME, &spec, NULL))
+		log_error("timer: %s", strerror(errno));
+}
+
+/* ---- messages ----------------------------------------------------------- */
+
+/* One message, to be filled with ids. */
+struct ids {
+	struct session *session;
+	struct isw_msg_ids *msg;	/* NULL: none begun */
+	unsigned int slot;
+	uint32_t count;
+};
+
+static bool ids_begin(struct ids *ids, uint16_t type, uint32_t seq,
+		      uint64_t deadline_ms)
+{
+	ids->msg = ctrl_news(ids->session, type, seq, &ids->slot);
+	ids->count = 0;
+	if (!ids->msg)
+		return false;
+	ids->msg->deadline_ms = __cpu_to_le32((uint32_t)deadline_ms);
+	return true;
+}
+
+static void ids_add(struct ids *ids, uint32_t index, uint32_t generation)
+{
+	const struct isw_grant_id id = { index, generation };
+
+	ids->msg->id[ids->count++] = isw_wire_id_encode(&id);
+}
+
+static void ids_send(struct ids *ids)
+{
+	if (!ids->msg)
+		return;
+	ids->msg->count = __cpu_to_le32(ids->count);
+	ctrl_send(ids->session, ids->slot);
+	ids->msg = NULL;
+}
+
+static struct session *reachable(const struct client *client)
+{
+	struct session *s = client->session;
+
+	return s && !s->dead && s->established && !client->leaving ? s : NULL;
+}
+
+/*
+ * EVICT for all grants of @client that @wanted picks. Those of one deadline go
+ * in one message; @off: that they are not evicted any more.
+ */
+static void tell(struct client *client, bool (*wanted)(const struct grant *g),
+		 bool off)
+{
+	struct ids ids = { .session = reachable(client) };
+	uint64_t now = now_ms(), deadline = 0;
+	struct grant *g = NULL;
+
+	if (!ids.session)
+		return;
+	while ((g = grant_each(g))) {
+		if (g->client != client || !g->evict_at || !wanted(g))
+			continue;
+		if (ids.msg && (ids.count == ISW_IDS_MAX ||
+				(!off && g->evict_at != deadline)))
+			ids_send(&ids);
+		deadline = g->evict_at;
+		/* 0 would call it off. */
+		if (!ids.msg &&
+		    !ids_begin(&ids, ISW_MSG_EVICT, 0, off ? 0 :
+			       deadline > now ? deadline - now : 1))
+			return;
+		ids_add(&ids, g->index, g->generation);
+		g->evict_told = true;
+	}
+	ids_send(&ids);
+}
+
+static bool untold(const struct grant *g)
+{
+	return !g->evict_told;
+}
+
+static bool told(const struct grant *g)
+{
+	return g->evict_told;
+}
+
+static bool any(const struct grant *g)
+{
+	(void)g;
+	return true;
+}
+
+static bool is_any(bool (*wanted)(const struct grant *g))
+{
+	struct grant *g = NULL;
+
+	while ((g = grant_each(g)))
+		if (g->evict_at && wanted(g))
+			return true;
+	return false;
+}
+
+static void tell_all(bool (*wanted)(const struct grant *g), bool off)
+{
+	struct client *client = NULL;
+
+	if (!is_any(wanted))
+		return;
+	while ((client = client_next(client)))
+		if (client->grants)
+			tell(client, wanted, off);
+}
+
+void evict_remind(struct client *client)
+{
+	tell(client, any, false);
+}
+
+/* ---- the draw, and the questions ---------------------------------------- */
+
+/* Pages set aside for this are of no use to the host. */
+static bool is_candidate(const struct grant *g)
+{
+	return !g->evict_at && !g->region->huge;
+}
+
+static uint32_t random_word(void)
+{
+	uint32_t word;
+
+	random_bytes(&word, sizeof(word));
+	return word;
+}
+
+static void draw(void)
+{
+	uint32_t left = 0, want, taken;
+	struct grant *g = NULL;
+	uint64_t bytes = 0;
+
+	while ((g = grant_each(g))) {
+		if (is_candidate(g)) {
+			left++;
+			bytes += g->region->length;
+		}
+	}
+	want = isw_evict_ask(isw_evict_count(batch.need, bytes, left), left,
+			     (uint32_t)opt->evict_extra);
+	batch.count = 0;
+	while ((g = grant_each(g))) {
+		if (!is_candidate(g))
+			continue;
+		taken = isw_evict_draws(left--, want, random_word());
+		want -= taken;
+		if (!taken)
+			continue;
+		batch.generation[batch.count] = g->generation;
+		batch.slabs[batch.count++] = (struct isw_evict_slab) {
+			.index = g->index, .length = g->region->length,
+		};
+	}
+}
+
+/* What cannot be asked counts as answered: not active. */
+static void ask(const struct client *client)
+{
+	struct ids ids = { .session = reachable(client) };
+	const struct grant *g;
+	uint32_t i;
+
+	if (!ids.session)
+		return;
+	for (i = 0; i < batch.count; i++) {
+		g = grant_get(batch.slabs[i].index, batch.generation[i]);
+		if (!g || g->client != client)
+			continue;
+		if (ids.msg && ids.count == ISW_IDS_MAX)
+			ids_send(&ids);
+		if (!ids.msg) {
+			if (!ids_begin(&ids, ISW_MSG_CHECK_ACTIVITY,
+				       batch.first_seq + batch.questions, 0))
+				return;
+			batch.question[batch.questions++] =
+				(struct question) { .client = client };
+		}
+		ids_add(&ids, g->index, g->generation);
+	}
+	ids_send(&ids);
+}
+
+static void ask_all(void)
+{
+	struct client *client = NULL;
+
+	/* So that none of them is 0, which is for news. */
+	if (last_seq > UINT32_MAX - ISW_EVICT_ASK)
+		last_seq = 0;
+	batch.first_seq = last_seq + 1;
+	batch.questions = 0;
+	batch.answers = 0;
+	while ((client = client_next(client)))
+		if (client->grants)
+			ask(client);
+	last_seq += batch.questions;
+}
+
+/* ---- the choice --------------------------------------------------------- */
+
+/* Those that were released meanwhile are out. */
+static void forget_gone(void)
+{
+	uint32_t i, n = 0;
+
+	for (i = 0; i < batch.count; i++)
+		if (grant_get(batch.slabs[i].index, batch.generation[i]))
+			batch.slabs[n++] = batch.slabs[i];
+	batch.count = n;
+}
+
+static struct evict_event *event_new(uint64_t now)
+{
+	struct evict_event *event = &events[event_count++ % EVICT_EVENTS];
+
+	*event = (struct evict_event) {
+		.when = now,
+		.why = batch.why,
+		.urgent = batch.urgent,
+		.drawn = batch.count,
+		.questions = batch.questions,
+		.answers = batch.answers,
+	};
+	return event;
+}
+
+static void choose(void)
+{
+	struct evict_event *event;
+	uint64_t now = now_ms();
+	uint64_t wait = opt->evict_deadline_ms;
+	struct grant *g;
+	uint32_t i, n;
+
+	batch.answer_by = 0;
+	if (batch.urgent && wait > URGENT_DEADLINE_MS)
+		wait = URGENT_DEADLINE_MS;
+	forget_gone();
+	n = isw_evict_least(batch.slabs, batch.count, batch.need);
+	if (!n)
+		return;
+	event = event_new(now);
+	event->evicted = n;
+	for (i = 0; i < n; i++) {
+		g = grant_at(batch.slabs[i].index);
+		g->evict_at = now + wait;
+		g->evict_told = false;
+		g->evict_event = event_count - 1;
+		event->bytes += g->region->length;
+	}
+	log_limited(LOG_WARN, "%s%s: evicting %u of %u slabs drawn, %" PRIu64
+		    " MiB, within %" PRIu64 " ms", batch.why,
+		    batch.urgent ? ", urgent" : "", n, batch.count,
+		    event->bytes >> 20, wait);
+	tell_all(untold, false);
+}
+
+void evict_answer(const struct client *client, const struct isw_msg *m)
+{
+	uint32_t i, j, number = m->seq - batch.first_seq;
+	struct isw_grant_id id;
+	const struct grant *g;
+
+	if (!batch.answer_by || number >= batch.questions ||
+	    batch.question[number].client != client ||
+	    batch.question[number].answered)
+		return;
+	batch.question[number].answered = true;
+	batch.answers++;
+	for (i = 0; m->type == ISW_MSG_ACTIVITY && i < m->activity.count; i++) {
+		id = isw_wire_id_decode(&m->activity.wire[i].id);
+		g = grant_get(id.index, id.generation);
+		if (!g || g->client != client)
+			continue;	/* not its own to speak of */
+		for (j = 0; j < batch.count; j++)
+			if (batch.slabs[j].index == id.index)
+				batch.slabs[j].activity = __le32_to_cpu(
+					m->activity.wire[i].activity);
+	}
+	if (batch.answers == batch.questions) {
+		choose();
+		arm();
+	}
+}
+
+/* What is under way as well: it may have been in no hurry before. */
+static void hurry(void)
+{
+	uint64_t by = now_ms() + URGENT_DEADLINE_MS;
+	struct grant *g = NULL;
+
+	batch.urgent = true;
+	while ((g = grant_each(g))) {
+		if (g->evict_at > by) {
+			g->evict_at = by;
+			g->evict_told = false;
+		}
+	}
+	tell_all(untold, false);
+}
+
+void evict_start(uint64_t need, bool urgent, const char *why)
+{
+	if (urgent)
+		hurry();
+	if (!batch.answer_by && need) {
+		batch.need = need;
+		batch.why = why;
+		batch.urgent = urgent;
+		batch.answer_by = now_ms() + (urgent ? URGENT_ANSWER_MS :
+						       ANSWER_MS);
+		draw();
+		ask_all();
+		if (batch.answers == batch.questions)
+			choose();
+	} else if (urgent && batch.answer_by > now_ms() + URGENT_ANSWER_MS) {
+		batch.answer_by = now_ms() + URGENT_ANSWER_MS;
+	}
+	arm();
+}
+
+void evict_call_off(void)
+{
+	struct evict_event *event;
+	struct grant *g = NULL;
+	uint32_t n = 0;
+
+	batch.answer_by = 0;
+	tell_all(told, true);
+	while ((g = grant_each(g))) {
+		if (!g->evict_at)
+			continue;
+		event = event_of(g);
+		if (event)
+			event->called_off++;
+		g->evict_at = 0;
+		n++;
+	}
+	if (n)
+		log_limited(LOG_INFO, "eviction of %u slabs called off", n);
+	arm();
+}
+
+uint64_t evict_coming(void)
+{
+	uint64_t bytes = batch.answer_by ? batch.need : 0;
+	struct grant *g = NULL;
+
+	while ((g = grant_each(g)))
+		if (g->evict_at)
+			bytes += g->region->length;
+	return bytes;
+}
+
+/* ---- the end ------------------------------------------------------------ */
+
+void evict_released(const struct grant *g)
+{
+	struct evict_event *event = event_of(g);
+
+	if (event)
+		event->released++;
+}
+
+static void take_back(struct grant *g)
+{
+	struct evict_event *event = event_of(g);
+
+	if (event)
+		event->revoked++;
+	log_limited(LOG_WARN, "client %s: grant %u.%u not given back in time, taken",
+		    g->client->name, g->index, g->generation);
+	grant_revoke(g);
+}
+
+static void timer_ready(struct source *src)
+{
+	struct grant *g = NULL;
+	uint64_t count, now;
+
+	while (read(src->fd, &count, sizeof(count)) > 0)
+		;
+	now = now_ms();
+	if (batch.answer_by && batch.answer_by <= now)
+		choose();
+	while ((g = grant_each(g)))
+		if (g->evict_at && g->evict_at <= now)
+			take_back(g);
+	arm();
+}
+
+void evict_tick(void)
+{
+	tell_all(untold, false);
+}
+
+int evict_init(void)
+{
+	timer.ready = timer_ready;
+	timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (timer.fd < 0) {
+		log_error("timer: %s", strerror(errno));
+		return -errno;
+	}
+	return loop_add(&timer);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Takes lent memory back in batches: the slabs that are used least. */
+#ifndef DAEMON_EVICT_H
+#define DAEMON_EVICT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <infiniswap/wire.h>
+
+struct client;
+struct grant;
+
+int evict_init(void);
+/*
+ * Take back @need bytes of lent memory. @urgent: without much waiting, for what
+ * is under way already as well. @why is for people.
+ */
+void evict_start(uint64_t need, bool urgent, const char *why);
+/* The need has gone: what has not been given back stays. */
+void evict_call_off(void);
+/* Bytes that will come back, of slabs that are still lent. */
+uint64_t evict_coming(void);
+
+/* ACTIVITY, or ERROR instead of it. */
+void evict_answer(const struct client *client, const struct isw_msg *m);
+/* @client may not know what of its grants is evicted: tell it. */
+void evict_remind(struct client *client);
+/* Grant @g, which was evicted, is released. */
+void evict_released(const struct grant *g);
+/* Tell those that could not be told before. */
+void evict_tick(void);
+
+/* ---- what was done ------------------------------------------------------ */
+
+#define EVICT_EVENTS	16
+
+struct evict_event {
+	uint64_t when;		/* now_ms() */
+	const char *why;
+	bool urgent;
+	uint32_t drawn;		/* slabs */
+	uint32_t questions;	/* to their owners, answered or not */
+	uint32_t answers;
+	uint32_t evicted;	/* slabs */
+	uint32_t released;	/* by their clients, in time */
+	uint32_t revoked;	/* at the deadline */
+	uint32_t called_off;
+	uint64_t bytes;		/* evicted */
+};
+
+/* The @i-th last one, or NULL. */
+const struct evict_event *evict_event(unsigned int i);
+
+#endif

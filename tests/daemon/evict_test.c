@@ -1,0 +1,548 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Eviction: a host that gets short, which a file in place of /proc/meminfo
+ * says, has lent memory back by a deadline, whatever clients do.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "test.h"
+
+#define HEADROOM	"--headroom=64M"
+#define SLABS_MAX	64
+
+static char meminfo[64], meminfo_arg[80];
+
+/* What a client hears of eviction, and what it says of its slabs. */
+struct heard {
+	unsigned int questions;
+	unsigned int asked;			/* slabs in them */
+	unsigned int count;			/* slabs in EVICT */
+	struct isw_grant_id id[SLABS_MAX];
+	uint32_t deadline_ms;			/* of the last EVICT */
+	bool called_off;
+	bool silent;				/* do not answer */
+	uint32_t activity[SLABS_MAX];		/* by index of the grant */
+};
+
+static uint64_t clock_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static bool start(uint64_t available_mib, const char *a, const char *b)
+{
+	snprintf(meminfo, sizeof(meminfo), "/tmp/daemon_test.%d.meminfo",
+		 getpid());
+	snprintf(meminfo_arg, sizeof(meminfo_arg), "--meminfo=%s", meminfo);
+	write_meminfo(meminfo, available_mib);
+	return donor_start(meminfo_arg, HEADROOM, "--memory=192M", a, b, NULL);
+}
+
+static void answer(struct client *c, struct heard *h, const struct isw_msg *m)
+{
+	struct isw_msg_activity msg;
+	uint32_t i, index;
+
+	memset(&msg, 0, sizeof(msg));
+	isw_msg_hdr_init(&msg.hdr, ISW_MSG_ACTIVITY, m->seq, c->welcome.epoch,
+			 c->welcome.session);
+	msg.count = __cpu_to_le32(m->ids.count);
+	for (i = 0; i < m->ids.count; i++) {
+		index = isw_wire_id_decode(&m->ids.wire[i]).index;
+		REQUIRE(index < SLABS_MAX, "asked for grant %u", index);
+		msg.slab[i].id = m->ids.wire[i];
+		msg.slab[i].activity = __cpu_to_le32(h->activity[index]);
+	}
+	REQUIRE_EQ(client_send(c, &msg, sizeof(msg)), 0);
+}
+
+static void hear(struct client *c, struct heard *h, const struct isw_msg *m)
+{
+	uint32_t i;
+
+	if (m->type == ISW_MSG_CHECK_ACTIVITY) {
+		h->questions++;
+		h->asked += m->ids.count;
+		if (!h->silent)
+			answer(c, h, m);
+	} else if (m->type == ISW_MSG_EVICT && !m->ids.deadline_ms) {
+		h->called_off = true;
+	} else if (m->type == ISW_MSG_EVICT) {
+		h->deadline_ms = m->ids.deadline_ms;
+		for (i = 0; i < m->ids.count && h->count < SLABS_MAX; i++)
+			h->id[h->count++] = isw_wire_id_decode(&m->ids.wire[i]);
+	}
+}
+
+static bool evicted(const struct heard *h)
+{
+	return h->count;
+}
+
+static bool called_off(const struct heard *h)
+{
+	return h->called_off;
+}
+
+/* Take messages until @done or @ms have passed; whether it was @done. */
+static bool listen_until(struct client *c, struct heard *h,
+			 bool (*done)(const struct heard *h), int ms)
+{
+	static uint8_t buf[ISW_MSG_MAX] __attribute__((aligned(8)));
+	uint64_t end = clock_ms() + (uint64_t)ms;
+	struct isw_msg m;
+	int ret;
+
+	while (!done(h) && clock_ms() < end) {
+		ret = client_recv(c, buf, &m, 50);
+		REQUIRE(!ret || ret == -ETIMEDOUT, "the session is gone: %d",
+			ret);
+		if (!ret)
+			hear(c, h, &m);
+	}
+	return done(h);
+}
+
+static void grant_many(struct client *c, unsigned int n, uint64_t length,
+		       struct isw_grant_info *g)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		REQUIRE_EQ(client_grant(c, length, &g[i]), 0);
+}
+
+static bool in(const struct heard *h, struct isw_grant_id id)
+{
+	unsigned int i;
+
+	for (i = 0; i < h->count; i++)
+		if (h->id[i].index == id.index &&
+		    h->id[i].generation == id.generation)
+			return true;
+	return false;
+}
+
+/* ---- whom it hits --------------------------------------------------------- */
+
+static void test_least_active_go(void)
+{
+	struct heard h = { .activity = {
+		900, 100, 800, 50, 700, 60, 600, 70, 1, 950, 2, 960,
+	} };
+	struct isw_grant_info g[12];
+	struct client *c;
+	uint32_t i, most = 0, least = UINT32_MAX;
+
+	REQUIRE(start(66, "--evict_extra=1000", NULL), "no start");
+	c = test_connected();
+	grant_many(c, 12, 2 * MIB, g);
+	/* 5 MiB short, and others took 7 in a second: six slabs. */
+	sleep_ms(2500);
+	write_meminfo(meminfo, 59);
+	REQUIRE(listen_until(c, &h, evicted, 5000), "nothing is evicted");
+	write_meminfo(meminfo, 200);
+	REQUIRE_EQ(h.asked, 12);
+	REQUIRE(h.count < 12, "all are evicted");
+	for (i = 0; i < 12; i++) {
+		if (in(&h, g[i].id) && h.activity[g[i].id.index] > most)
+			most = h.activity[g[i].id.index];
+		if (!in(&h, g[i].id) && h.activity[g[i].id.index] < least)
+			least = h.activity[g[i].id.index];
+	}
+	REQUIRE(most < least, "one of activity %u goes, one of %u stays", most,
+		least);
+	unlink(meminfo);
+}
+
+static void test_as_many_again_are_asked_for(void)
+{
+	struct isw_grant_info g[40];
+	struct heard h = { 0 };
+	struct client *c;
+
+	REQUIRE(start(66, NULL, NULL), "no start");
+	c = test_connected();
+	grant_many(c, 40, MIB, g);
+	sleep_ms(2500);
+	write_meminfo(meminfo, 60);
+	REQUIRE(listen_until(c, &h, evicted, 5000), "nothing is evicted");
+	write_meminfo(meminfo, 200);
+	REQUIRE_EQ(h.questions, 1);
+	REQUIRE(h.asked == 2 * h.count || h.asked == 40,
+		"%u asked for, %u evicted", h.asked, h.count);
+	unlink(meminfo);
+}
+
+static void test_prepared_goes_first(void)
+{
+	struct isw_grant_info g;
+	struct heard h = { 0 };
+	struct isw_status status = { 0 };
+	struct client *c;
+	int i;
+
+	REQUIRE(start(200, "--prepare=4", "--slab_size=8M"), "no start");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, 8 * MIB, &g), 0);
+	/* 56 MiB used, 32 of them prepared. */
+	for (i = 0; i < 80 && status.used != 24ull * MIB; i++) {
+		REQUIRE_EQ(client_query(c, &status), 0);
+		sleep_ms(100);
+	}
+	REQUIRE_EQ(status.used, 24ull * MIB);
+	write_meminfo(meminfo, 80);
+	sleep_ms(4500);		/* growth is forgotten */
+	write_meminfo(meminfo, 63);
+	/*
+	 * Until some of it is gone. What this host says does not change by
+	 * itself, so what comes after that would say nothing.
+	 */
+	for (i = 0; i < 150 && status.used <= 161ull * MIB; i++) {
+		REQUIRE_EQ(client_query(c, &status), 0);
+		sleep_ms(20);
+	}
+	write_meminfo(meminfo, 200);
+	REQUIRE(status.used > 161ull * MIB, "nothing goes");
+	REQUIRE(!listen_until(c, &h, evicted, 1000),
+		"lent memory goes before prepared memory");
+	unlink(meminfo);
+}
+
+/* Each EVICT has slabs of the client that it goes to, and all of these. */
+static void test_each_is_told_of_its_own(void)
+{
+	struct isw_grant_info g[3][5];
+	struct heard h[3] = { { .count = 0 } };
+	struct client *c[3];
+	unsigned int i, k;
+
+	REQUIRE(start(120, "--evict_deadline=10", NULL), "no start");
+	for (i = 0; i < 3; i++)
+		c[i] = test_connected();
+	for (k = 0; k < 5; k++)		/* in turn, none next to its own */
+		for (i = 0; i < 3; i++)
+			grant_many(c[i], 1, MIB << i, &g[i][k]);
+	write_meminfo(meminfo, 10);	/* all of it is needed */
+	for (i = 0; i < 3; i++) {
+		listen_until(c[i], &h[i], evicted, 5000);
+		REQUIRE_EQ(h[i].count, 5);
+		for (k = 0; k < 5; k++)
+			REQUIRE(in(&h[i], g[i][k].id), "client %u, slab %u", i,
+				k);
+	}
+	unlink(meminfo);
+}
+
+/* ---- what a client can do ------------------------------------------------- */
+
+static void test_given_back_in_time(void)
+{
+	struct isw_grant_info g[4];
+	struct heard h = { 0 };
+	struct client *c;
+	unsigned int i;
+
+	REQUIRE(start(80, "--evict_deadline=2", NULL), "no start");
+	c = test_connected();
+	grant_many(c, 4, 4 * MIB, g);
+	write_meminfo(meminfo, 60);
+	REQUIRE(listen_until(c, &h, evicted, 5000), "nothing is evicted");
+	write_meminfo(meminfo, 200);
+	REQUIRE(h.deadline_ms && h.deadline_ms <= 2000, "deadline %u ms",
+		h.deadline_ms);
+	for (i = 0; i < h.count; i++)
+		REQUIRE_EQ(client_release(c, h.id[i]), 0);
+	REQUIRE_EQ(donated(c), (4 - h.count) * 4ull * MIB);
+	sleep_ms(2500);
+	REQUIRE(!donor_log_has("not given back"), "taken all the same");
+	unlink(meminfo);
+}
+
+/* Deaf to everything; its neighbour sees nothing of it. */
+static void test_ignored(void)
+{
+	struct isw_grant_info g[4], other;
+	struct heard deaf = { .silent = true }, h = { 0 };
+	struct client *a, *b;
+	uint64_t from;
+	long rss;
+
+	REQUIRE(start(72, "--evict_deadline=1", "--evict_extra=1000"),
+		"no start");
+	a = test_connected();
+	b = test_connected();
+	grant_many(a, 4, 4 * MIB, g);
+	REQUIRE_EQ(client_grant(b, 4 * MIB, &other), 0);
+	memset(h.activity, 0x77, sizeof(h.activity));
+	write_grant(b, &other, 7);
+	REQUIRE_EQ(client_write(a, g[0].addr, g[0].rkey, 4096), IBV_WC_SUCCESS);
+	sleep_ms(2500);
+	rss = donor_rss_kib();
+	/* 3 MiB short, and others took 11: all that the silent one has. */
+	write_meminfo(meminfo, 61);
+	from = clock_ms();
+	REQUIRE(!listen_until(b, &h, evicted, 1600),
+		"who answers is hit before who does not");
+	REQUIRE(h.questions, "it was not asked");
+	REQUIRE(listen_until(a, &deaf, evicted, 1000), "nothing is evicted");
+	wait_donated(b, 4 * MIB, 5000);
+	/* A look, the wait for an answer, the deadline, and a second. */
+	REQUIRE(clock_ms() - from < 1000 + 500 + 1000 + 1000 + 1000,
+		"back after %llu ms only",
+		(unsigned long long)(clock_ms() - from));
+	write_meminfo(meminfo, 200);
+	REQUIRE(donor_rss_kib() < rss - 16 * 1024 + 1024,
+		"%ld KiB, was %ld: memory is not back", donor_rss_kib(), rss);
+	REQUIRE(donor_log_has("not given back in time, taken"), "not logged");
+	/* Late: the key opens nothing. */
+	REQUIRE(client_write(a, g[0].addr, g[0].rkey, 4096) != IBV_WC_SUCCESS,
+		"written to memory that is not lent any more");
+	check_grant(b, &other, 7);
+	unlink(meminfo);
+}
+
+static void test_late_release(void)
+{
+	struct isw_grant_info g[2];
+	struct heard h = { .silent = true };
+	struct client *c;
+
+	REQUIRE(start(80, "--evict_deadline=1", NULL), "no start");
+	c = test_connected();
+	grant_many(c, 2, 4 * MIB, g);
+	write_meminfo(meminfo, 40);
+	REQUIRE(listen_until(c, &h, evicted, 5000), "nothing is evicted");
+	wait_donated(c, 0, 5000);
+	write_meminfo(meminfo, 200);
+	REQUIRE_EQ(client_release(c, h.id[0]), ISW_ERR_NO_GRANT);
+	/* It is a client like any other. */
+	REQUIRE_EQ(client_grant(c, 4 * MIB, &g[0]), 0);
+	unlink(meminfo);
+}
+
+static void test_called_off(void)
+{
+	struct isw_grant_info g[4];
+	struct heard h = { 0 };
+	struct client *c;
+	unsigned int i;
+
+	REQUIRE(start(80, "--evict_deadline=4", NULL), "no start");
+	c = test_connected();
+	grant_many(c, 4, 2 * MIB, g);
+	for (i = 0; i < 4; i++)
+		write_grant(c, &g[i], i);
+	write_meminfo(meminfo, 60);
+	REQUIRE(listen_until(c, &h, evicted, 5000), "nothing is evicted");
+	write_meminfo(meminfo, 200);
+	REQUIRE(listen_until(c, &h, called_off, 3000), "not called off");
+	sleep_ms(4000);
+	REQUIRE_EQ(donated(c), 8 * MIB);
+	for (i = 0; i < 4; i++)
+		check_grant(c, &g[i], i);
+	unlink(meminfo);
+}
+
+static void test_resumed(void)
+{
+	struct isw_grant_info g[4], listed[4];
+	struct heard h = { 0 }, again = { 0 };
+	struct client *c;
+
+	REQUIRE(start(80, "--evict_deadline=8", NULL), "no start");
+	c = test_connected();
+	grant_many(c, 4, 2 * MIB, g);
+	write_meminfo(meminfo, 60);
+	REQUIRE(listen_until(c, &h, evicted, 5000), "nothing is evicted");
+	client_drop(c);
+	REQUIRE_EQ(client_connect(c), 0);
+	REQUIRE_EQ(client_list(c, listed, 4), 4);
+	REQUIRE(listen_until(c, &again, evicted, 3000), "EVICT is not repeated");
+	REQUIRE(again.deadline_ms < h.deadline_ms,
+		"the deadline moved: %u ms, then %u ms", h.deadline_ms,
+		again.deadline_ms);
+	unlink(meminfo);
+}
+
+static void test_no_session(void)
+{
+	struct isw_grant_info g[4];
+	struct client *a, *b;
+
+	REQUIRE(start(80, "--evict_deadline=1", NULL), "no start");
+	a = test_connected();
+	b = test_connected();
+	grant_many(a, 4, 4 * MIB, g);
+	client_drop(a);
+	write_meminfo(meminfo, 40);
+	wait_donated(b, 0, 6000);
+	unlink(meminfo);
+}
+
+/* Numbers that nobody gave, grants of others, again and again. */
+static void test_false_activity(void)
+{
+	struct isw_grant_info g[2], other;
+	struct isw_msg_activity msg;
+	struct heard h = { 0 };
+	struct client *a, *b;
+	unsigned int i;
+
+	REQUIRE(start(80, "--evict_extra=1000", NULL), "no start");
+	a = test_connected();
+	b = test_connected();
+	grant_many(a, 2, MIB, g);
+	REQUIRE_EQ(client_grant(b, MIB, &other), 0);
+	memset(&msg, 0, sizeof(msg));
+	for (i = 0; i < 300; i++) {
+		isw_msg_hdr_init(&msg.hdr, ISW_MSG_ACTIVITY, i,
+				 b->welcome.epoch, b->welcome.session);
+		msg.count = __cpu_to_le32(2);
+		msg.slab[0].id = isw_wire_id_encode(&g[i % 2].id);
+		msg.slab[1].id = (struct isw_wire_id) {
+			__cpu_to_le32(i * 0x01000193u), __cpu_to_le32(i),
+		};
+		REQUIRE_EQ(client_send(b, &msg, sizeof(msg)), 0);
+		if (i % ISW_CTRL_CREDITS == 0)
+			REQUIRE_EQ(client_ping(b), 0);
+	}
+	REQUIRE_EQ(client_ping(b), 0);
+	/* It still evicts by what owners say. */
+	h.activity[other.id.index] = 0;
+	sleep_ms(3000);
+	write_meminfo(meminfo, 63);
+	REQUIRE(listen_until(b, &h, evicted, 5000), "nothing is evicted");
+	unlink(meminfo);
+}
+
+static void test_urgent(void)
+{
+	struct isw_grant_info g[4];
+	struct heard h = { .silent = true };
+	struct client *c;
+	uint64_t from;
+
+	REQUIRE(start(80, "--evict_deadline=60", NULL), "no start");
+	c = test_connected();
+	grant_many(c, 4, 8 * MIB, g);
+	write_meminfo(meminfo, 10);
+	from = clock_ms();
+	REQUIRE(listen_until(c, &h, evicted, 4000), "nothing is evicted");
+	REQUIRE(h.deadline_ms <= 500, "deadline %u ms", h.deadline_ms);
+	wait_donated(c, 0, 5000);
+	/* A look, and what urgent means; then one of slack for the guest. */
+	REQUIRE(clock_ms() - from < 1000 + 600 + 1000, "back after %llu ms",
+		(unsigned long long)(clock_ms() - from));
+	unlink(meminfo);
+}
+
+/* ---- a host that is real ---------------------------------------------------- */
+
+#define HOG_SECONDS	8
+#define HOG_STEP	(32u << 20)	/* half the headroom, each second */
+
+static bool never(const struct heard *h)
+{
+	(void)h;
+	return false;
+}
+
+/* Takes memory and keeps it; says so, and ends when it is told to. */
+static pid_t start_hog(int *done)
+{
+	char *memory;
+	int fds[2], i;
+	pid_t pid;
+
+	REQUIRE_EQ(pipe(fds), 0);
+	fflush(stdout);
+	pid = fork();
+	if (pid) {
+		close(fds[1]);
+		*done = fds[0];
+		return pid;
+	}
+	for (i = 0; i < HOG_SECONDS; i++) {
+		memory = mmap(NULL, HOG_STEP, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (memory == MAP_FAILED)
+			_exit(1);
+		memset(memory, 0x5a, HOG_STEP);
+		sleep_ms(1000);
+	}
+	if (write(fds[1], "done", 4) != 4)
+		_exit(1);
+	pause();
+	_exit(0);
+}
+
+/* The client takes all that there is, and gives nothing back by itself. */
+static void test_growth_of_an_application(void)
+{
+	struct heard h = { .silent = true };
+	struct isw_grant_info g;
+	uint64_t before, after;
+	struct client *c;
+	char said[4];
+	int fd, status;
+	ssize_t n;
+	pid_t hog;
+
+	REQUIRE(donor_start(HEADROOM, "--memory=2G", NULL), "no start");
+	c = test_connected();
+	while (!client_grant(c, 8 * MIB, &g))
+		;
+	before = donated(c);
+	REQUIRE(before >= 64ull * MIB, "no memory to lend: %llu",
+		(unsigned long long)before);
+	hog = start_hog(&fd);
+	while (!poll(&(struct pollfd) { .fd = fd, .events = POLLIN }, 1, 0))
+		listen_until(c, &h, never, 50);
+	n = read(fd, said, sizeof(said));
+	close(fd);
+	after = donated(c);
+	kill(hog, SIGKILL);
+	REQUIRE_EQ(waitpid(hog, &status, 0), hog);
+	REQUIRE_EQ(n, 4);	/* else it was killed while it grew */
+	REQUIRE(donor_log_has("not given back in time"), "nothing was taken");
+	REQUIRE(before - after + 64ull * MIB >= HOG_SECONDS * HOG_STEP,
+		"%llu MiB lent, then %llu", (unsigned long long)before / MIB,
+		(unsigned long long)after / MIB);
+}
+
+static const struct test tests[] = {
+	{ "evict: of those asked for, the least active go",
+	  test_least_active_go },
+	{ "evict: as many again are asked for", test_as_many_again_are_asked_for },
+	{ "evict: prepared memory goes first", test_prepared_goes_first },
+	{ "evict: each client is told of its own slabs",
+	  test_each_is_told_of_its_own },
+	{ "evict: what is given back in time is not taken",
+	  test_given_back_in_time },
+	{ "evict: who ignores it loses the memory, a neighbour nothing",
+	  test_ignored },
+	{ "evict: a release after the deadline is refused", test_late_release },
+	{ "evict: called off when the host has memory again", test_called_off },
+	{ "evict: said again after a resume, with the time left", test_resumed },
+	{ "evict: a client without a session is no exception",
+	  test_no_session },
+	{ "evict: activity that nobody asked for changes nothing",
+	  test_false_activity },
+	{ "evict: a host about to run out does not wait", test_urgent },
+	{ "evict: an application grows by half the headroom each second",
+	  test_growth_of_an_application },
+};
+
+const struct test_list evict_tests = { tests, ARRAY_SIZE(tests), true };
