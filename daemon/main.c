@@ -15,6 +15,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "admin.h"
 #include "client.h"
 #include "device.h"
 #include "drain.h"
@@ -79,6 +80,8 @@ static void timer_ready(struct source *src)
 	clients_tick();
 	memwatch_tick();
 	evict_tick();
+	admin_tick();
+	notify_watchdog();
 	pool_tick();
 	drain_check();
 }
@@ -189,6 +192,7 @@ static int start(void)
 		return ret;
 	memwatch_init();
 	pool_init();
+	admin_init();
 	return 0;
 }
 
@@ -200,6 +204,7 @@ static void stop(void)
 {
 	struct client *client = NULL;
 
+	admin_exit();
 	pool_exit();
 	while ((client = client_next(client))) {
 		if (client->session)

@@ -30,3 +30,9 @@ void notify_send(const char *state)
 		      (struct sockaddr *)&sa, len);
 	close(fd);
 }
+
+void notify_watchdog(void)
+{
+	if (getenv("WATCHDOG_USEC"))
+		notify_send("WATCHDOG=1");
+}

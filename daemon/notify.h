@@ -4,5 +4,7 @@
 
 /* Tell systemd, if it asked to be told ($NOTIFY_SOCKET). */
 void notify_send(const char *state);
+/* A sign of life, if systemd wants one. */
+void notify_watchdog(void);
 
 #endif

@@ -88,6 +88,8 @@ static const struct key keys[] = {
 	    "slabs asked for activity beyond those evicted, in % (default 100)"),
 	KEY("log_level", log_level, KIND_LEVEL, 0, 0,
 	    "error, warning, info or debug (default info)"),
+	FIXED("socket", socket, KIND_TEXT, 0, 0,
+	    "admin socket (default: /run/infiniswap/infiniswapd.sock)"),
 	FIXED("meminfo", meminfo, KIND_TEXT, 0, 0,
 	    "file to read instead of /proc/meminfo (for tests)"),
 	FIXED("cgroup", cgroup, KIND_TEXT, 0, 0,
@@ -110,6 +112,7 @@ static const struct options defaults = {
 	.evict_deadline_ms = 3000,
 	.evict_extra = 100,
 	.log_level = LOG_INFO,
+	.socket = "/run/infiniswap/infiniswapd.sock",
 	.meminfo = "/proc/meminfo",
 };
 

@@ -25,6 +25,7 @@ struct options {
 	uint64_t evict_deadline_ms;	/* then what is evicted is taken */
 	uint64_t evict_extra;		/* E' in percent of E */
 	uint64_t log_level;		/* enum log_level */
+	char socket[OPTIONS_TEXT];	/* admin; empty: none */
 	char meminfo[OPTIONS_TEXT];	/* other than /proc/meminfo: tests */
 	char cgroup[OPTIONS_TEXT];	/* other than the daemon's own: tests */
 };

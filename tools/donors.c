@@ -82,7 +82,8 @@ void donors_add_rows(struct table *table, const char *device)
 	struct names donors = donor_names(device);
 
 	for (size_t i = 0; i < donors.count; i++)
-		table_add(table, &(struct row){ device, donors.name[i] });
+		table_add(table, &(struct row){ .device = device,
+						.donor = donors.name[i] });
 	names_free(&donors);
 }
 

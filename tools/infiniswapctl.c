@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * infiniswapctl: creates, removes and shows infiniswap devices. Everything is
- * done through configfs and sysfs (docs/ABI/); the tool keeps no state.
+ * done through configfs and sysfs (docs/ABI/); the tool keeps no state. What
+ * this machine lends it asks infiniswapd.
  */
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,7 @@ static const struct command commands[] = {
 	{ "list", "one line per device", cmd_list },
 	{ "show", "all settings and counters of a device", cmd_show },
 	{ "donors", "one line per donor", cmd_donors },
+	{ "donor", "what infiniswapd on this machine lends", cmd_donor },
 };
 
 #define COMMANDS	(sizeof(commands) / sizeof(commands[0]))

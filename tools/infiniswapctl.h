@@ -27,6 +27,7 @@ int cmd_remove(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_donors(int argc, char **argv);
+int cmd_donor(int argc, char **argv);
 
 /* ---- util.c ------------------------------------------------------------- */
 
@@ -104,9 +105,12 @@ struct table_format {
 
 struct table;
 
+struct json_object;
+
 struct row {
 	const char *device;
 	const char *donor;	/* NULL in a table of devices */
+	struct json_object *json;	/* in tables of what a daemon says */
 };
 
 struct column {

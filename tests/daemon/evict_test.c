@@ -254,10 +254,10 @@ static void test_given_back_in_time(void)
 	struct client *c;
 	unsigned int i;
 
-	REQUIRE(start(80, "--evict_deadline=2", NULL), "no start");
+	REQUIRE(start(70, "--evict_deadline=2", NULL), "no start");
 	c = test_connected();
 	grant_many(c, 4, 4 * MIB, g);
-	write_meminfo(meminfo, 60);
+	write_meminfo(meminfo, 54);
 	REQUIRE(listen_until(c, &h, evicted, 5000), "nothing is evicted");
 	write_meminfo(meminfo, 200);
 	REQUIRE(h.deadline_ms && h.deadline_ms <= 2000, "deadline %u ms",
@@ -339,12 +339,12 @@ static void test_called_off(void)
 	struct client *c;
 	unsigned int i;
 
-	REQUIRE(start(80, "--evict_deadline=4", NULL), "no start");
+	REQUIRE(start(70, "--evict_deadline=4", NULL), "no start");
 	c = test_connected();
 	grant_many(c, 4, 2 * MIB, g);
 	for (i = 0; i < 4; i++)
 		write_grant(c, &g[i], i);
-	write_meminfo(meminfo, 60);
+	write_meminfo(meminfo, 54);
 	REQUIRE(listen_until(c, &h, evicted, 5000), "nothing is evicted");
 	write_meminfo(meminfo, 200);
 	REQUIRE(listen_until(c, &h, called_off, 3000), "not called off");
@@ -361,10 +361,10 @@ static void test_resumed(void)
 	struct heard h = { 0 }, again = { 0 };
 	struct client *c;
 
-	REQUIRE(start(80, "--evict_deadline=8", NULL), "no start");
+	REQUIRE(start(70, "--evict_deadline=8", NULL), "no start");
 	c = test_connected();
 	grant_many(c, 4, 2 * MIB, g);
-	write_meminfo(meminfo, 60);
+	write_meminfo(meminfo, 54);
 	REQUIRE(listen_until(c, &h, evicted, 5000), "nothing is evicted");
 	client_drop(c);
 	REQUIRE_EQ(client_connect(c), 0);

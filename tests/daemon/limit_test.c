@@ -189,6 +189,23 @@ static void test_shares(void)
 	unlink(path);
 }
 
+/* 64 MiB of 1 TiB are 4 of 65536 places. */
+static void test_places_are_shared(void)
+{
+	struct isw_grant_info g;
+	struct client *a, *b;
+	int i;
+
+	REQUIRE(donor_start("--memory=1T", "--client_quota=64M", NULL),
+		"no start");
+	a = test_connected();
+	b = test_connected();
+	for (i = 0; i < 4; i++)
+		REQUIRE_EQ(client_grant(a, MIB, &g), 0);
+	REQUIRE_EQ(client_grant(a, MIB, &g), ISW_ERR_QUOTA);
+	REQUIRE_EQ(client_grant(b, MIB, &g), 0);
+}
+
 static void test_all_memory_in_small_grants(void)
 {
 	struct isw_grant_info g[9];
@@ -214,6 +231,8 @@ static const struct test tests[] = {
 	{ "limit: prepared memory makes way for the host", test_pool_makes_way },
 	{ "limit: the daemon's cgroup is heeded", test_cgroup },
 	{ "limit: shares of the host's memory", test_shares },
+	{ "limit: small grants do not use up the table",
+	  test_places_are_shared },
 	{ "limit: all memory in the smallest grants",
 	  test_all_memory_in_small_grants },
 };

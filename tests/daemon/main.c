@@ -29,7 +29,7 @@
 
 static const struct test_list *const lists[] = {
 	&config_tests, &session_tests, &grant_tests, &message_tests,
-	&limit_tests, &evict_tests, &reload_tests, &end_tests,
+	&limit_tests, &evict_tests, &admin_tests, &reload_tests, &end_tests,
 };
 
 static jmp_buf test_end;

@@ -29,7 +29,7 @@ struct test_list {
 
 extern const struct test_list config_tests, session_tests, grant_tests,
 			      message_tests, limit_tests, evict_tests,
-			      reload_tests, end_tests;
+			      admin_tests, reload_tests, end_tests;
 
 /* End the test, failed; the reason is for people. */
 __attribute__((format(printf, 1, 2), noreturn))

@@ -331,7 +331,7 @@ test_every_option_is_in_the_manual()
 {
 	local page=$here/../../docs/man/infiniswapctl.8.md command option
 
-	for command in create remove list show donors; do
+	for command in create remove list show donors donor; do
 		ctl 0 "$command" --help
 		while read -r option; do
 			grep -q -- "$option" "$page" || fail "$command: $option is not in the manual"
