@@ -218,9 +218,6 @@ static struct isw_leg_wr *leg_wr(const struct ib_send_wr *wr)
 /*
  * Post the chain with one doorbell. A refusal is a failed leg of each request
  * from the refused one on, never a failed request.
- *
- * Soft-RoCE before 6.2 runs its requester in a tasklet: with softirqs held off
- * the whole chain is sent in one go instead of by a wakeup of ksoftirqd.
  */
 static void chain_post(struct isw_chain *chain)
 {
@@ -233,9 +230,7 @@ static void chain_post(struct isw_chain *chain)
 		trace_isw_leg_post(leg_wr(wr));
 	}
 
-	local_bh_disable();
 	ret = ib_post_send(conn->id->qp, chain->first, &bad);
-	local_bh_enable();
 	*chain = (struct isw_chain) {};
 	if (likely(!ret))
 		return;
@@ -251,11 +246,20 @@ static void chain_post(struct isw_chain *chain)
 	}
 }
 
-/* Post all that was added. */
+/*
+ * Post all that was added.
+ *
+ * Soft-RoCE before 6.2 runs its requester in a tasklet: with softirqs held off
+ * all chains are sent in one go instead of by a wakeup of ksoftirqd for each.
+ */
 void isw_batch_post(struct isw_batch *batch)
 {
 	struct isw_chain *chain = batch->chain;
 
+	if (!chain->conn)
+		return;
+	local_bh_disable();
 	for (; chain < batch->chain + ISW_MAX_CHAINS && chain->conn; chain++)
 		chain_post(chain);
+	local_bh_enable();
 }
