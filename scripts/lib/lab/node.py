@@ -18,6 +18,9 @@ _NODE_UP_TIMEOUT = 60
 # for every copy. pclmulqdq: emulated, slower than table look-ups.
 _TCG_CPU = "max,-erms,-fsrm,-pclmulqdq,-la57"
 
+# What a server has: with pclmulqdq a CRC takes as few instructions as there.
+_ICOUNT_CPU = "max,-erms,-fsrm,-la57"
+
 
 def kernel_command_line(node, config):
     words = ["console=ttyS0", "loglevel=5", "nokaslr", "mitigations=off", "random.trust_cpu=on",
@@ -25,11 +28,13 @@ def kernel_command_line(node, config):
              f"lab.name={node['name']}", f"lab.address={node['address']}",
              f"lab.number={node['number']}", f"lab.mtu={MTU}"]
     if config["accel"] == "tcg":
-        # norandmaps: TCG translates a page of code anew for each address that it is
-        # run at, and each later write to that page, when it holds something else,
-        # walks all these translations: 3 ms for 8 bytes were seen in a guest that had
-        # run some thousand commands, and its kernel stood still while it cleared pages.
-        words += ["norandmaps", "tsc=reliable", f"tsc_early_khz={config['tsc_khz']}"]
+        # TCG translates a page of code anew for each address that it is run at, and
+        # each later write to that page, when it holds something else, walks all these
+        # translations: 3 ms for 8 bytes were seen in a guest that had run some thousand
+        # commands, and its kernel stood still while it cleared pages.
+        words += ["norandmaps", "tsc=reliable"]
+        if not config["icount"]:    # else at a rate that its kernel measures
+            words.append(f"tsc_early_khz={config['tsc_khz']}")
     if config["debug"]:
         words.append("kasan_multi_shot")    # or KASAN tells of the first bug alone
     return " ".join(words)
@@ -42,6 +47,8 @@ def qemu_command(node, config, scratch):
         accel, cpu = "kvm", "host"
     else:
         accel, cpu = "tcg,thread=multi", _TCG_CPU
+        if config["icount"]:
+            accel, cpu = "tcg,thread=single", _ICOUNT_CPU
     command = [
         "setpriv", "--pdeathsig", "KILL",
         "qemu-system-x86_64", "-name", f"lab-{name}", "-nodefaults", "-no-user-config",
@@ -65,6 +72,8 @@ def qemu_command(node, config, scratch):
         command += ["-drive", f"file={path},if=none,id={serial},format=raw,readonly=on,"
                               "cache=writeback,file.locking=off",
                     "-device", f"virtio-blk-device,drive={serial},serial={serial}"]
+    if config["icount"]:
+        command += ["-icount", "shift=0,sleep=off"]     # 1 ns is one instruction; idle time is skipped
     if node.get("disk"):
         command += ["-drive", f"file={node['disk']},if=none,id=lab-disk,format=raw,cache=none,"
                               "aio=threads",
@@ -158,7 +167,10 @@ class Node:
 
     async def _prepare(self, argv):
         factor = self._config["time_factor"]
-        status, output = await self.agent.run(argv, _NODE_UP_TIMEOUT * factor, _SLACK * factor)
+        # A guest that skips its idle time has limits of the host's alone.
+        limit = 0 if self._config["icount"] else _NODE_UP_TIMEOUT * factor
+        status, output = await self.agent.run(
+            argv, limit, (_NODE_UP_TIMEOUT + _SLACK) * factor - limit)
         if status:
             raise LabError(f"{self.name}: {argv[0]} failed with status {status}:\n"
                            + output.rstrip())

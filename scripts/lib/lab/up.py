@@ -14,6 +14,7 @@ from .state import CHECKOUT
 _SETUP = CHECKOUT / "scripts/setup"
 _QEMU_OVERHEAD_MIB = 150        # translated code, device models
 _DEBUG_MEMORY = 2               # times what Debian's kernel has: checks take theirs
+_ICOUNT_SLOWER = 4              # a limit for machines that do other things too
 _MAX_NODES = 99                 # of each role: numbers 1 to 99, and 101 to 199
 DEFAULT_SYSCTLS = {"vm.min_free_kbytes": "8192"}
 _DEBUG_SYSCTLS = {"vm.min_free_kbytes": "16384"}    # what KASAN allocates is larger
@@ -114,9 +115,12 @@ def up(options):
     """Bring the lab up; returns what `lab status` shows."""
     kernel.require(options.kernel)
     nodes = plan_nodes(options)
+    if options.icount and (len(nodes) > 1 or options.cpus > 1 or options.accel != "tcg"):
+        raise UsageError("--icount: for one node with one CPU, under TCG")
     sysctls = parse_sysctls(options.sysctl, _DEBUG_SYSCTLS if options.kernel == kernel.DEBUG
                             else DEFAULT_SYSCTLS)
-    time_factor = state.time_factor()
+    # Counting makes a guest slower, and nothing in it tells that it has to wait.
+    time_factor = state.time_factor() * (_ICOUNT_SLOWER if options.icount else 1)
     disk_size = None if options.disk == "none" else parse_size(options.disk, "--disk")
     if options.accel == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
         raise LabError("LAB_ACCEL=kvm: /dev/kvm is not there or not ours to use")
@@ -146,6 +150,7 @@ def up(options):
             "vmlinux": str(chosen.vmlinux), "initramfs": str(guests.initramfs),
             "root_disk": str(guests.root_disk), "build_disk": str(build_disk),
             "release": chosen.release, "accel": options.accel, "owner": options.owner,
+            "icount": options.icount,
             "switch": str(image.tool("switch")),
             "daemon": options.daemon and found["infiniswapd"],
             "daemon_args": options.daemon_args.split(), "module": found["module"],
