@@ -91,6 +91,7 @@ daemon-objs := $(patsubst %.c,build/%.o,$(wildcard daemon/*.c))
 tools-objs := $(patsubst %.c,build/%.o,$(wildcard tools/*.c))
 daemon_test-objs := $(patsubst %.c,build/%.o,$(wildcard tests/daemon/*.c))
 e2e-programs := $(patsubst tests/e2e/%.c,build/tests/guest/%,$(wildcard tests/e2e/*.c))
+bench-programs := $(patsubst tests/bench/%.c,build/tests/guest/%,$(wildcard tests/bench/*.c))
 
 daemon: build/infiniswapd ## infiniswapd, in build/
 tools: build/infiniswapctl ## infiniswapctl, in build/
@@ -102,7 +103,7 @@ build/infiniswapctl: $(tools-objs)
 	$(call say,LD) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(call packages,--libs,$(tools-libs))
 
 # Programs that tests run inside the lab's guests.
-guest-programs: $(e2e-programs) $(if $(daemon_test-objs),build/tests/guest/daemon_test)
+guest-programs: $(e2e-programs) $(bench-programs) $(if $(daemon_test-objs),build/tests/guest/daemon_test)
 
 build/tests/guest/daemon_test: $(daemon_test-objs)
 	@mkdir -p $(@D)
@@ -111,6 +112,10 @@ build/tests/guest/daemon_test: $(daemon_test-objs)
 build/tests/guest/%: build/tests/e2e/%.o
 	@mkdir -p $(@D)
 	$(call say,LD) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $< $(guest-ldlibs)
+
+$(bench-programs): build/tests/guest/%: build/tests/bench/%.o
+	@mkdir -p $(@D)
+	$(call say,LD) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
 build/tests/guest/cmpeer build/tests/guest/evictor: guest-ldlibs = $(call packages,--libs,$(guest-libs))
 
@@ -184,6 +189,9 @@ soak: ## long runs, to be gone on with: scripts/soak --help, docs/reliability.md
 	@scripts/soak stall-mirror
 	@scripts/soak low-memory
 
+bench: ## instructions that a page costs, against NVMe over RDMA: scripts/bench
+	@scripts/bench
+
 demo: ## redis on remote memory: scripts/demo
 	@scripts/demo
 
@@ -232,7 +240,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14 | sed 's/^/  make /'
 
 .PHONY: all modules modules-if-any daemon tools guest-programs unit-programs \
-	unit kselftest style test check check-debug soak demo install install-userspace install-programs \
+	unit kselftest style test check check-debug soak bench demo install install-userspace install-programs \
 	install-man install-config install-modules \
 	clean help
 
