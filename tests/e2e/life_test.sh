@@ -89,7 +89,7 @@ grew()
 	echo $(($(awk "/^$1:/ { print \$2 }" "$3") - $(awk "/^$1:/ { print \$2 }" "$2")))
 }
 
-lab_up --kernel "${ISW_KERNEL:-6.1}" --donors 1 --client-mem 256M --donor-mem 512M \
+lab_up --donors 1 --client-mem 256M --donor-mem 512M \
 	--daemon-args=--slab_size=4M
 
 test_rounds()

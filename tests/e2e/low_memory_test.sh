@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # timeout=400
+# debug=no: KASAN and kmemleak need more memory than it gives
 #
 # A client with as little memory as it boots with, and the kernel's own reserve:
 # Soft-RoCE may get stuck then, and with a backup the client must not. For a
@@ -14,12 +15,11 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lib/functions.sh
 . "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
 
-kernel=${ISW_KERNEL:-6.1}
 answers_within=10	# seconds
 result=$(mktemp)
 cleanup_add rm -f "$result"
 
-case $kernel in
+case $LAB_KERNEL in
 6.1)	memory=128M ;;
 *)	memory=144M ;;
 esac
@@ -42,7 +42,7 @@ heartbeat()
 }
 
 # The lab's own settings would give it a larger reserve.
-lab_up --kernel "$kernel" --donors 2 --client-mem "$memory" --sysctl vm.min_free_kbytes= \
+lab_up --donors 2 --client-mem "$memory" --sysctl vm.min_free_kbytes= \
 	--disk 512M --daemon-args=--slab_size=4M
 
 test_a_minute_of_swap_with_the_kernels_own_reserve()

@@ -14,7 +14,6 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 device=/dev/infiniswap0
 thp=/sys/kernel/mm/transparent_hugepage
-kernel=${ISW_KERNEL:-6.1}
 seed=${ISW_SEED:-$RANDOM}
 mib=1048576
 result=$(mktemp)
@@ -61,7 +60,7 @@ no_request_failed()
 	[ "$(lab_counter client write_errors)" = 0 ]
 }
 
-lab_up --kernel "$kernel" --donors 2 --client-mem 384M --daemon-args=--slab_size=1M
+lab_up --donors 2 --client-mem 384M --daemon-args=--slab_size=1M
 lab_device_on 64M 1M --ready-grants 16
 lab_run client 'echo 1 >/proc/sys/vm/nr_hugepages'
 
@@ -187,7 +186,7 @@ test_huge_pages_go_out_whole()
 	huge_pages_out 2048 "awk '/^thp_swpout / { print \$2 }' /proc/vmstat" "$mib"
 }
 
-if [ "$kernel" != 6.1 ]; then
+if [ "$LAB_KERNEL" = 6.12 ]; then
 test_folios_of_64k_go_out_whole()
 {
 	lab_run client "echo never >$thp/hugepages-2048kB/enabled; echo madvise >$thp/hugepages-64kB/enabled"

@@ -20,10 +20,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$ISW_TOP/tests/lib/faults.sh"
 
 seed=${ISW_SEED:-$((RANDOM << 15 | RANDOM))}
-kernel=${ISW_KERNEL:-6.1}
-case $kernel in
-6.1)	memory=256M load_mib=130 ;;
-*)	memory=384M load_mib=200 ;;
+case $LAB_KERNEL in
+6.12)	memory=384M load_mib=200 ;;
+*)	memory=256M load_mib=130 ;;
 esac
 donors=(donor1 donor2 donor3)
 donor_arguments=(--slab_size=4M)
@@ -271,7 +270,7 @@ chosen()
 	[ "${ISW_STORM_MODE:-backup}" = "$1" ]
 }
 
-lab_up --kernel "$kernel" --donors 3 --client-mem "$memory" --donor-mem 1G \
+lab_up --donors 3 --client-mem "$memory" --donor-mem 1G \
 	--disk 512M --daemon-args="${donor_arguments[*]}"
 lab put client "$here/guest/backup-disk" /tmp
 

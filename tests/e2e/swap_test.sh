@@ -13,7 +13,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
 
 donors="donor1 donor2 donor3"
-page_ins=$(lab_debug && echo 10000 || echo 100000)
+page_ins=$(lab_load 100000)
+mib=$(lab_debug && echo 140 || echo 200)	# a process; one pass alone is 10,000 page-ins
 result=$(mktemp)
 cleanup_add rm -f "$result" "$result".*
 
@@ -52,7 +53,7 @@ test_pages_come_in_and_none_is_wrong()
 	for node in $donors; do
 		daemon_cost "$node" >"$result.$node.cost"
 	done
-	lab exec client --timeout 400 -- pageverify -p 2 -m 200 -S 1 -R 1 \
+	lab exec client --timeout 400 -- pageverify -p 2 -m "$mib" -S 1 -R 1 \
 		-w 30 -i "$page_ins" -s "$RANDOM" | tee "$result"
 	no_page_wrong
 	[ "$(field pswpin)" -ge "$page_ins" ] || fail "$(field pswpin) page-ins"

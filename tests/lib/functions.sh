@@ -75,6 +75,9 @@ wait_for()
 
 # ---- the lab ----------------------------------------------------------------
 
+# The guests' kernel: ISW_KERNEL, or what LAB_KERNEL says, or 6.1.
+export LAB_KERNEL=${ISW_KERNEL:-${LAB_KERNEL:-6.1}}
+
 # A lab of the script's own: neither a person's nor another test's is in its way.
 export LAB_NAME=${LAB_NAME:-test$$}
 
@@ -94,7 +97,14 @@ lab_up()
 # lab_debug - whether the guests' kernel is the one that looks for bugs
 lab_debug()
 {
-	[ "${LAB_KERNEL:-}" = 6.1-debug ]
+	[ "$LAB_KERNEL" = 6.1-debug ]
+}
+
+# lab_load N - how much of something is enough: a tenth on the debug kernel, where
+# all takes several times as long
+lab_load()
+{
+	echo $(($1 / $(lab_debug && echo 10 || echo 1)))
 }
 
 # lab_run NODE COMMAND… - in NODE's shell, one string or a command with words
