@@ -81,7 +81,8 @@ class Image:
     def __init__(self, kernel):
         self.kernel = kernel
         self.root = cache.entry("images/" + hashed(
-            kernel.release, PACKAGES, MODULES, _UNWANTED, Path(__file__)), self._make_root)
+            kernel.release, kernel.path.name, PACKAGES, MODULES, _UNWANTED, Path(__file__)),
+            self._make_root)
         self.path = cache.entry("boots/" + hashed(
             self.root.name, GUEST_SOURCES / "init", GUEST_SOURCES / "agent.c"), self._make_boot)
         self.vmlinux = kernel.vmlinux
