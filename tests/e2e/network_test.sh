@@ -52,8 +52,9 @@ pages_moved()
 # quickly: each takes a round trip. While it runs, pages move in every SECONDS.
 load()
 {
-	local limit=$1 pid last now since status=0
+	local limit pid last now since status=0
 
+	limit=$(lab_time "$1")
 	lab exec client --timeout 120 -- sh -c '
 		mkdir -p /sys/fs/cgroup/load
 		echo 30M >/sys/fs/cgroup/load/memory.max

@@ -60,9 +60,10 @@ trap 'exit 130' INT HUP
 # limit longer, for guests that are slower.
 wait_for()
 {
-	local limit=$(($1 * ${LAB_TIME_FACTOR:-1})) interval=0.2
-	local deadline=$((SECONDS + limit + 1))	# SECONDS is rounded down
+	local limit deadline interval=0.2
 
+	limit=$(lab_time "$1")
+	deadline=$((SECONDS + limit + 1))	# SECONDS is rounded down
 	shift
 	until "$@" >/dev/null 2>&1; do
 		if ((SECONDS >= deadline)); then
@@ -71,6 +72,12 @@ wait_for()
 		fi
 		sleep "$interval"
 	done
+}
+
+# lab_time N - a limit of time, made longer as wait_for's is
+lab_time()
+{
+	echo $(($1 * ${LAB_TIME_FACTOR:-1}))
 }
 
 # ---- the lab ----------------------------------------------------------------
