@@ -125,7 +125,7 @@ test_cold_slab_goes_back_and_its_pages_come_again_when_it_is_touched()
 	local before
 
 	lab_run client infiniswapctl create infiniswap0 --size 64M --slab-size 4M \
-		--redundancy backup --backup /dev/disk/by-id/virtio-lab-disk --slab-cold-timeout 4 \
+		--redundancy backup --backup /dev/disk/by-id/virtio-lab-disk --slab-cold-timeout "$(lab_time 4)" \
 		--donor donor1=10.7.0.101 --donor donor2=10.7.0.102
 	fill 40 0
 	wait_for 30 lab_counter_is client slabs_mapped 0

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # timeout=300
+# debug=no: it is about the lab's verbs; what little it does with the module others do, too
 #
 # What tests rely on when they break things: that the lab's verbs do what they
 # say, and nothing else.
