@@ -285,8 +285,9 @@ static void complete(void)
 	if (ibv_req_notify_cq(which, 0))
 		errx(1, "ibv_req_notify_cq");
 	while (ibv_poll_cq(which, 1, &wc) > 0) {
-		if (wc.status != IBV_WC_SUCCESS || wc.wr_id >= ISW_CTRL_RECVS)
-			continue;	/* the connection ends, or a send is done */
+		if (wc.status != IBV_WC_SUCCESS || wc.wr_id >= ISW_CTRL_RECVS ||
+		    wc.qp_num != control->qp->qp_num)
+			continue;	/* a connection ends, or a send is done */
 		received(memory + wc.wr_id * ISW_MSG_MAX, wc.byte_len);
 		receive((unsigned int)wc.wr_id);
 	}
@@ -327,6 +328,7 @@ static void session_begin(struct rdma_cm_id *id)
 		conn_end(&conns[i]);
 	control = id;
 	session++;
+	say("session", (unsigned int)session);
 }
 
 static void conn_accept(struct rdma_cm_id *id, const struct rdma_conn_param *asked)
