@@ -29,9 +29,8 @@ def options():
         "and its clock counts instructions: figures repeat, on a busy machine too. They are\n"
         "compared with those of NVMe over RDMA to a RAM disk.",
         epilog="Exit status: 0 if all was measured, 1 if not; 2: wrong usage.")
-    parser.add_argument("--arms", metavar="LIST", type=lambda text: text.split("; "),
-                        default=list(ARMS),
-                        help="which, with '; ' between (default: %s)" % "; ".join(ARMS))
+    parser.add_argument("--arms", metavar="LIST", default=",".join(ARMS),
+                        help="which, in this order (default: %(default)s)")
     parser.add_argument("--mtu", metavar="LIST", default="4096,1024",
                         help="of RoCE (default: %(default)s)")
     parser.add_argument("--operations", metavar="LIST", default=",".join([*OPERATIONS, "idle"]),
@@ -45,6 +44,7 @@ def options():
     parser.add_argument("--out", default=CHECKOUT / "build/bench", type=Path, metavar="DIR",
                         help="for raw results and the report (default: build/bench)")
     chosen = parser.parse_args()
+    chosen.arms = chosen.arms.split(",")
     chosen.operations = chosen.operations.split(",")
     chosen.mtu = chosen.mtu.split(",")
     for name, values, known in (("arms", chosen.arms, ARMS), ("mtu", chosen.mtu, ("4096", "1024")),

@@ -53,7 +53,7 @@ class RamDisk:
 BASELINE = "nvme-rdma"
 ARMS = {
     "none": Infiniswap("none"),
-    "none, no integrity": Infiniswap("none", integrity=False),
+    "no-integrity": Infiniswap("none", integrity=False),
     "mirror": Infiniswap("mirror"),
     "backup": Infiniswap("backup"),
     BASELINE: NvmeRdma(),

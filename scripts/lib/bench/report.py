@@ -64,7 +64,7 @@ def _integrity(results):
     for mtu in sorted({mtu for _, mtu in results}, reverse=True):
         for operation in ("page-in", "page-out"):
             on, off = (_cost(results, arm, mtu, operation)
-                       for arm in ("none", "none, no integrity"))
+                       for arm in ("none", "no-integrity"))
             profile = results.get(("none", mtu), {}).get("split", {}).get(operation)
             if on and off and profile:
                 part = (on - off) / (profile["sides"][CLIENT] - (on - off))
