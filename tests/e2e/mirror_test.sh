@@ -14,6 +14,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$ISW_TOP/tests/lib/faults.sh"
 
 donor_arguments=(--slab_size=1M)
+seed=${ISW_SEED:-$RANDOM}
+result=$(mktemp)
+cleanup_add rm -f "$result"
 
 config=/sys/kernel/config/infiniswap/infiniswap0/donors
 
@@ -309,6 +312,25 @@ test_disk_that_failed_gets_what_it_missed_without_a_write()
 	for donor in donor1 donor2 donor3; do
 		donor_back "$donor"
 	done
+}
+
+# In a client that has done all this, and with too little memory.
+test_donor_dies_under_load_and_no_page_is_wrong()
+{
+	echo "seed $seed"
+	lab swap on --size 448M --slab-size 1M --redundancy mirror donor_loss_timeout=2
+	lab exec client --timeout 300 -- pageverify -p 1 -m 240 -R 20 -w 30 -t 25 \
+		-s "$seed" >"$result" 2>&1 &
+	load=$!
+	wait_for 60 lab_counter_above client pages_in_remote 1000
+	daemon_kill donor1
+	wait "$load" || fail "pageverify: $(<"$result")"
+	cat "$result"
+	no_page_wrong
+	[ "$(lab_counter client read_errors)" = 0 ]
+	[ "$(lab_counter client lost_pages)" = 0 ]
+	wait_for 60 whole
+	lab swap off
 }
 
 test_module_goes()
