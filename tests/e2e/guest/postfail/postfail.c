@@ -23,6 +23,8 @@ static int on_post(struct kprobe *p, struct pt_regs *regs)
 	const struct ib_send_wr *wr;
 
 	wr = (const void *)regs_get_kernel_argument(regs, 1);
+	if (!wr)	/* a program's: it has put them into the queue itself */
+		return 0;
 	if (wr->opcode != IB_WR_RDMA_READ && wr->opcode != IB_WR_RDMA_WRITE)
 		return 0;
 	if (!wr->num_sge)	/* ib_drain_sq() cannot do without its own */
