@@ -41,7 +41,9 @@ static void slab_sum(struct isw_device *dev, struct isw_slab *slab,
 		     unsigned int periods)
 {
 	u32 counted = slab_counted(dev, slab->index);
-	u32 sample = (counted - slab->counted) / periods;
+	/* CPUs that share a queue may set its count back */
+	s32 more = counted - slab->counted;
+	u32 sample = more > 0 ? more / periods : 0;
 	struct isw_ewma e = slab->activity;
 	unsigned int i;
 

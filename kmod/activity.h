@@ -28,8 +28,9 @@ static inline u64 isw_activity_of(const struct isw_slab *slab)
 static inline bool isw_activity_hot(const struct isw_device *dev,
 				    const struct isw_slab *slab)
 {
-	return isw_activity_of(slab) >= (u64)READ_ONCE(dev->cfg.hot_slab) <<
-					ISW_EWMA_SHIFT;
+	struct isw_ewma e = { .value = isw_activity_of(slab) };
+
+	return isw_ewma_read(&e) >= READ_ONCE(dev->cfg.hot_slab);
 }
 
 /*

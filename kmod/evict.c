@@ -101,6 +101,8 @@ static void with_named(struct isw_donor *donor, grant_fn fn, unsigned long arg)
 			if (n >= 0)
 				fn(donor, g, &dev->slabs[i], n, arg);
 		}
+		if (!(i % 4096))
+			cond_resched();
 	}
 }
 
@@ -186,6 +188,8 @@ static bool wants_more(const struct isw_donor *donor)
 		for (leg = 0; m && leg < ISW_MAX_LEGS; leg++)
 			if (m->leg[leg].donor == donor && m->leg[leg].evict_at)
 				return true;
+		if (!(i % 4096))
+			cond_resched();
 	}
 	return false;
 }
@@ -225,7 +229,10 @@ static bool take_messages(struct isw_donor *donor)
 
 /* ---- deadlines ---------------------------------------------------------- */
 
-/* Legs whose time has come, a bit each; or in *@next when the first will. */
+/*
+ * Legs whose time has come, a bit each; or in *@next when the first will. While a
+ * session is broken nobody uses its legs, and what became of them LIST tells.
+ */
 static unsigned int legs_due(const struct isw_mapping *m, unsigned long *next)
 {
 	unsigned int legs = 0, leg;
@@ -233,7 +240,7 @@ static unsigned int legs_due(const struct isw_mapping *m, unsigned long *next)
 	for (leg = 0; m && leg < ISW_MAX_LEGS; leg++) {
 		unsigned long at = m->leg[leg].evict_at;
 
-		if (!at)
+		if (!at || !isw_donor_live(m->leg[leg].donor))
 			continue;
 		if (time_after_eq(jiffies, at))
 			legs |= BIT(leg);
@@ -311,6 +318,8 @@ static bool drop_due(struct isw_device *dev, unsigned long *next)
 
 	*next = 0;
 	for (slab = 0; slab < dev->nr_slabs && n < EVICT_BATCH; slab++) {
+		if (!(slab % 4096))
+			cond_resched();
 		e->slab[n] = &dev->slabs[slab];
 		e->legs[n] = legs_due(isw_slab_mapping(dev, e->slab[n]), next);
 		if (!e->legs[n])

@@ -319,6 +319,7 @@ bool isw_grant_resume(struct isw_donor *donor, const struct isw_grant_info *g)
 			continue;
 		dev->ready[i].addr = g->addr;
 		dev->ready[i].rkey = g->rkey;
+		dev->ready[i].evict_at = 0;
 		dev->ready[i].resumed = true;
 		return true;
 	}

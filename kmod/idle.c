@@ -64,7 +64,7 @@ static bool slab_cold(struct isw_device *dev, struct isw_slab *slab)
 	if (!m || dev->cfg.redundancy != ISW_REDUNDANCY_BACKUP)
 		return false;
 	if (!isw_activity_hot(dev, slab) && legs_returnable(m, &unwanted) &&
-	    unwanted) {
+	    unwanted && isw_slab_on_disk(dev, slab)) {
 		WRITE_ONCE(slab->touched, false);
 		slab->cold_at = jiffies | 1;
 		return true;

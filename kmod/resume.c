@@ -124,6 +124,7 @@ static bool slab_resume(struct isw_donor *donor, const struct isw_grant_info *g)
 			return true;
 		next.leg[leg].addr = g->addr;
 		next.leg[leg].rkey = g->rkey;
+		next.leg[leg].evict_at = 0;	/* if it still is, it is said again */
 		slab->mark = true;
 		isw_slab_publish(dev, slab, &next);
 		return true;

@@ -421,6 +421,17 @@ static struct isw_slab *slot_slab(struct isw_staging *st,
 			       (st->dev->slab_shift - ISW_PAGE_SHIFT)];
 }
 
+/* Legs of @m that stay: neither on their way off, nor wanted back by their donor. */
+static unsigned int legs_kept(const struct isw_mapping *m)
+{
+	unsigned int legs = m->used & ~m->retiring, leg;
+
+	for (leg = 0; leg < ISW_MAX_LEGS; leg++)
+		if (READ_ONCE(m->leg[leg].evict_at))
+			legs &= ~BIT(leg);
+	return legs;
+}
+
 /*
  * The staged copy of @slot's page goes if a leg has the page, or anyway with
  * @anyway. Legs are those of the mapping: in a word there may still be the flag
@@ -437,7 +448,7 @@ static bool word_shed(struct isw_staging *st, const struct isw_staged *slot,
 	rcu_read_lock();
 	m = rcu_dereference(slot_slab(st, slot)->mapping);
 	do {
-		*on_leg = m && isw_word_legs(old) & m->used & ~m->retiring;
+		*on_leg = m && isw_word_legs(old) & legs_kept(m);
 		shed = isw_word_is(old, slot->seq) && (anyway || *on_leg);
 	} while (shed && !isw_word_try(word, &old, old & ~ISW_WORD_STAGED));
 	rcu_read_unlock();
