@@ -8,6 +8,7 @@
 #include "ctrl.h"
 #include "epoch.h"
 #include "log.h"
+#include "loop.h"
 #include "msg.h"
 #include "session.h"
 #include "util.h"
@@ -30,6 +31,11 @@ struct ctrl {
 /* In wr_id, above the slot's number. */
 #define WR_SEND		(1u << 16)
 #define WR_SLOT		(WR_SEND - 1)
+
+/* Completions of one session taken at a time: others want their turn. */
+#define ROUND		64
+
+static bool unpolled;		/* some session is */
 
 struct ctrl *ctrl_create(struct session *s)
 {
@@ -233,15 +239,43 @@ void *ctrl_news(struct session *s, uint16_t type, uint32_t seq,
 	return message(s, *slot, type, seq);
 }
 
-void ctrl_poll(struct session *s)
+void ctrl_completed(struct session *s)
 {
+	s->unpolled = true;
+	unpolled = true;
+}
+
+static void session_poll(struct session *s)
+{
+	int n, taken = 0;
+
+	s->unpolled = false;
 	if (s->dead)
 		return;
 	/* First, so that nothing can arrive between the last poll and this. */
 	arm(s, s->cq);
 	if (send_is_awaited(s))
 		arm(s, s->send_cq);
-	/* Sends before receives: after an error they tell more. */
-	while (take(s, s->send_cq) || take(s, s->cq))
-		;
+	do {
+		/* Sends before receives: after an error they tell more. */
+		n = take(s, s->send_cq) ?: take(s, s->cq);
+		taken += n;
+	} while (n > 0 && taken < ROUND);
+	/* There is no event for what is there already. */
+	if (n > 0)
+		ctrl_completed(s);
+}
+
+void ctrl_poll(void)
+{
+	struct client *client = NULL;
+
+	if (!unpolled)
+		return;
+	unpolled = false;
+	while ((client = client_next(client)))
+		if (client->session && client->session->unpolled)
+			session_poll(client->session);
+	if (unpolled)
+		loop_wake();
 }

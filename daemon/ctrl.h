@@ -24,8 +24,13 @@ struct ctrl *ctrl_create(struct session *s);
 void ctrl_destroy(struct ctrl *ctrl);
 /* Post all receives; the queue pair is there but not connected. -errno */
 int ctrl_start(struct session *s);
-/* Take what has completed. */
-void ctrl_poll(struct session *s);
+/* Something has completed: it is taken by the next ctrl_poll(). */
+void ctrl_completed(struct session *s);
+/*
+ * Take what has completed, after each batch of events. A client that always has
+ * a message under way waits for the next batch, and so holds nobody else up.
+ */
+void ctrl_poll(void);
 
 /*
  * The message to send in answer to slot @slot: zeroed, with header. Fill in

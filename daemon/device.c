@@ -25,7 +25,7 @@ static void completions_ready(struct source *src)
 	while (!ibv_get_cq_event(dev->channel, &cq, &session)) {
 		/* At once: ibv_destroy_cq() waits for the acknowledgement. */
 		ibv_ack_cq_events(cq, 1);
-		ctrl_poll(session);
+		ctrl_completed(session);
 	}
 }
 

@@ -69,7 +69,7 @@ static void dispatch(struct io_uring_cqe *cqe)
 
 	io_uring_cqe_seen(&ring, cqe);
 	if (!src)
-		return;		/* the answer to loop_del() */
+		return;		/* of loop_del() or loop_wake() */
 	src->armed = armed;
 	if (src->gone) {
 		if (!armed)
@@ -87,6 +87,17 @@ static void dispatch(struct io_uring_cqe *cqe)
 			 strerror(-ret));
 	if (res >= 0)
 		src->ready(src);
+}
+
+/* Something that is done at once, behind all that there is to do already. */
+void loop_wake(void)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+
+	if (!sqe)
+		return;		/* there is enough to wake us */
+	io_uring_prep_nop(sqe);
+	io_uring_sqe_set_data(sqe, NULL);
 }
 
 int loop_run(void (*after)(void))

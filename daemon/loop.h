@@ -25,6 +25,8 @@ int loop_add(struct source *src);
 void loop_del(struct source *src, void (*gone)(struct source *src));
 /* Runs until loop_stop(); @after is called after each batch of events. */
 int loop_run(void (*after)(void));
+/* For @after: come back to it without waiting, when others had their turn. */
+void loop_wake(void);
 void loop_stop(void);
 void loop_exit(void);
 

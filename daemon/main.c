@@ -17,6 +17,7 @@
 
 #include "admin.h"
 #include "client.h"
+#include "ctrl.h"
 #include "device.h"
 #include "drain.h"
 #include "epoch.h"
@@ -163,6 +164,7 @@ static void lock_code(void)
 
 static void after_events(void)
 {
+	ctrl_poll();
 	session_reap();
 	drain_check();
 }

@@ -42,6 +42,7 @@ struct session {
 	struct domain *domain;
 	struct ibv_cq *cq;		/* receives; data queue pairs: nothing */
 	struct ibv_cq *send_cq;		/* seldom armed, see ctrl_send() */
+	bool unpolled;			/* there may be something in them */
 	struct ctrl *ctrl;
 	struct conn conns[SESSION_CONNS];
 	struct session *next_dead;
