@@ -135,76 +135,78 @@ static struct session *reachable(const struct client *client)
 }
 
 /*
- * EVICT for all grants of @client that @wanted picks. Those of one deadline go
- * in one message; @off: that they are not evicted any more.
+ * Whether its client is to hear of @g: its deadline, or, if it may count on an
+ * earlier one, that there is none any more.
  */
-static void tell(struct client *client, bool (*wanted)(const struct grant *g),
-		 bool off)
+static bool is_owed(const struct grant *g)
+{
+	return !g->evict_told && (g->evict_at || g->evict_warned);
+}
+
+/* One EVICT: what @client is owed of one deadline. Whether there was any. */
+static bool tell_some(const struct client *client)
 {
 	struct ids ids = { .session = reachable(client) };
 	uint64_t now = now_ms(), deadline = 0;
 	struct grant *g = NULL;
 
 	if (!ids.session)
-		return;
-	while ((g = grant_each(g))) {
-		if (g->client != client || !g->evict_at || !wanted(g))
+		return false;
+	while ((g = grant_each(g)) && ids.count < ISW_IDS_MAX) {
+		if (g->client != client || !is_owed(g) ||
+		    (ids.msg && g->evict_at != deadline))
 			continue;
-		if (ids.msg && (ids.count == ISW_IDS_MAX ||
-				(!off && g->evict_at != deadline)))
-			ids_send(&ids);
 		deadline = g->evict_at;
-		/* 0 would call it off. */
+		/* 0 calls it off. */
 		if (!ids.msg &&
-		    !ids_begin(&ids, ISW_MSG_EVICT, 0, off ? 0 :
+		    !ids_begin(&ids, ISW_MSG_EVICT, 0, !deadline ? 0 :
 			       deadline > now ? deadline - now : 1))
-			return;
+			return false;	/* until the next tick */
 		ids_add(&ids, g->index, g->generation);
 		g->evict_told = true;
+		g->evict_warned = true;
 	}
+	if (!ids.msg)
+		return false;
 	ids_send(&ids);
-}
-
-static bool untold(const struct grant *g)
-{
-	return !g->evict_told;
-}
-
-static bool told(const struct grant *g)
-{
-	return g->evict_told;
-}
-
-static bool any(const struct grant *g)
-{
-	(void)g;
 	return true;
 }
 
-static bool is_any(bool (*wanted)(const struct grant *g))
+static void tell(const struct client *client)
+{
+	while (tell_some(client))
+		;
+}
+
+static bool is_any_owed(void)
 {
 	struct grant *g = NULL;
 
 	while ((g = grant_each(g)))
-		if (g->evict_at && wanted(g))
+		if (is_owed(g))
 			return true;
 	return false;
 }
 
-static void tell_all(bool (*wanted)(const struct grant *g), bool off)
+static void tell_all(void)
 {
 	struct client *client = NULL;
 
-	if (!is_any(wanted))
+	if (!is_any_owed())
 		return;
 	while ((client = client_next(client)))
 		if (client->grants)
-			tell(client, wanted, off);
+			tell(client);
 }
 
-void evict_remind(struct client *client)
+void evict_remind(const struct client *client)
 {
-	tell(client, any, false);
+	struct grant *g = NULL;
+
+	while ((g = grant_each(g)))
+		if (g->client == client)
+			g->evict_told = false;
+	tell(client);
 }
 
 /* ---- the draw, and the questions ---------------------------------------- */
@@ -351,7 +353,7 @@ static void choose(void)
 		    " MiB, within %" PRIu64 " ms", batch.why,
 		    batch.urgent ? ", urgent" : "", n, batch.count,
 		    event->bytes >> 20, wait);
-	tell_all(untold, false);
+	tell_all();
 }
 
 void evict_answer(const struct client *client, const struct isw_msg *m)
@@ -395,7 +397,7 @@ static void hurry(void)
 			g->evict_told = false;
 		}
 	}
-	tell_all(untold, false);
+	tell_all();
 }
 
 void evict_start(uint64_t need, bool urgent, const char *why)
@@ -425,7 +427,6 @@ void evict_call_off(void)
 	uint32_t n = 0;
 
 	batch.answer_by = 0;
-	tell_all(told, true);
 	while ((g = grant_each(g))) {
 		if (!g->evict_at)
 			continue;
@@ -433,10 +434,12 @@ void evict_call_off(void)
 		if (event)
 			event->called_off++;
 		g->evict_at = 0;
+		g->evict_told = false;
 		n++;
 	}
 	if (n)
 		log_limited(LOG_INFO, "eviction of %u slabs called off", n);
+	tell_all();
 	arm();
 }
 
@@ -490,7 +493,7 @@ static void timer_ready(struct source *src)
 
 void evict_tick(void)
 {
-	tell_all(untold, false);
+	tell_all();
 }
 
 int evict_init(void)

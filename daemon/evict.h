@@ -24,8 +24,8 @@ uint64_t evict_coming(void);
 
 /* ACTIVITY, or ERROR instead of it. */
 void evict_answer(const struct client *client, const struct isw_msg *m);
-/* @client may not know what of its grants is evicted: tell it. */
-void evict_remind(struct client *client);
+/* @client may not know what of its grants is evicted, and is not: tell it. */
+void evict_remind(const struct client *client);
 /* Grant @g, which was evicted, is released. */
 void evict_released(const struct grant *g);
 /* Tell those that could not be told before. */

@@ -80,6 +80,7 @@ static struct grant *place_get(struct client *client, uint64_t length)
 	g->doomed = false;
 	g->again = false;
 	g->evict_at = 0;
+	g->evict_warned = false;
 	g->client = client;
 	used++;
 	used_bytes += length;

@@ -38,7 +38,8 @@ struct grant {
 	struct ticket ticket;
 	uint64_t asked_us;	/* when the client asked for it */
 	uint64_t evict_at;	/* taken back then, see evict.c; 0: not evicted */
-	bool evict_told;	/* the client knows */
+	bool evict_told;	/* the client was told just that */
+	bool evict_warned;	/* it was told a deadline, this one or another */
 	uint32_t evict_event;
 	uint32_t next_free;
 };

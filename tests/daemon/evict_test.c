@@ -376,6 +376,29 @@ static void test_resumed(void)
 	unlink(meminfo);
 }
 
+/* The client is away when it happens, and still counts on its deadline. */
+static void test_called_off_without_session(void)
+{
+	struct isw_grant_info g[4], listed[4];
+	struct heard h = { 0 }, again = { 0 };
+	struct client *c;
+
+	REQUIRE(start(70, "--evict_deadline=60", NULL), "no start");
+	c = test_connected();
+	grant_many(c, 4, 2 * MIB, g);
+	write_meminfo(meminfo, 54);
+	REQUIRE(listen_until(c, &h, evicted, 5000), "nothing is evicted");
+	client_drop(c);
+	write_meminfo(meminfo, 200);
+	REQUIRE(donor_log_wait("called off", 5000), "not called off");
+	REQUIRE_EQ(client_connect(c), 0);
+	REQUIRE_EQ(client_list(c, listed, 4), 4);
+	REQUIRE(listen_until(c, &again, called_off, 3000),
+		"the client never hears of it");
+	REQUIRE(!again.count, "evicted again");
+	unlink(meminfo);
+}
+
 static void test_no_session(void)
 {
 	struct isw_grant_info g[4];
@@ -536,6 +559,8 @@ static const struct test tests[] = {
 	{ "evict: a release after the deadline is refused", test_late_release },
 	{ "evict: called off when the host has memory again", test_called_off },
 	{ "evict: said again after a resume, with the time left", test_resumed },
+	{ "evict: a client that was away hears that it is called off",
+	  test_called_off_without_session },
 	{ "evict: a client without a session is no exception",
 	  test_no_session },
 	{ "evict: activity that nobody asked for changes nothing",
