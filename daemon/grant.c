@@ -318,11 +318,13 @@ int grant_create(struct client *client, uint64_t length, struct ticket ticket)
 		return error;
 	r = pool_take(length);
 	if (!r) {
-		if (!pool_room(length))
-			return ISW_ERR_NO_MEMORY;
 		r = region_create(length);
 		if (!r)
 			return ISW_ERR_NO_MEMORY;
+		if (!pool_room(r)) {
+			region_free(r);
+			return ISW_ERR_NO_MEMORY;
+		}
 		pool_mapping(length);
 		steps |= REGION_MAP;
 	}

@@ -43,12 +43,13 @@ static int read_text(const char *path, char *text, size_t size)
 /* Kernels without huge pages have no such lines. */
 static uint64_t huge_bytes(const char *text)
 {
-	uint64_t pages, kib;
+	uint64_t pages, reserved, kib;
 
-	if (field(text, "\nHugePages_Free:", &pages) || !pages ||
+	if (field(text, "\nHugePages_Free:", &pages) ||
+	    field(text, "\nHugePages_Rsvd:", &reserved) || pages <= reserved ||
 	    field(text, "\nHugepagesize:", &kib) || kib != 2048)
 		return 0;
-	return pages * kib << 10;
+	return (pages - reserved) * kib << 10;
 }
 
 int meminfo_read(struct meminfo *info)

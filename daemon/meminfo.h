@@ -8,7 +8,8 @@
 struct meminfo {
 	uint64_t total;
 	uint64_t available;	/* MemAvailable: what could be had without swap */
-	uint64_t huge_free;	/* set aside as huge pages, not in available */
+	uint64_t huge_free;	/* set aside as huge pages, not in available,
+				 * and promised to nobody */
 };
 
 /* Returns 0 or -errno; logs what is wrong. */

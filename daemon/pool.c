@@ -80,13 +80,20 @@ static bool huge_are_free(uint64_t length)
 {
 	struct meminfo info;
 
-	return !meminfo_read(&info) &&
+	return !(length % HUGE_SIZE) && !meminfo_read(&info) &&
 	       info.huge_free >= length + mapping_bytes;
 }
 
-bool pool_room(uint64_t length)
+/* @room: ordinary pages will do. Another may be quicker to take huge ones. */
+static bool may_map(struct region *r, bool room)
 {
-	if (memwatch_room(length + mapping_bytes) || huge_are_free(length))
+	r->huge_only = !room && huge_are_free(r->length);
+	return room || r->huge_only;
+}
+
+bool pool_room(struct region *r)
+{
+	if (may_map(r, memwatch_room(r->length + mapping_bytes)))
 		return true;
 	/* Not for this request, but for the next. */
 	pool_drop(other_size);
@@ -143,12 +150,15 @@ void pool_fill(void)
 	 * one CPU zeroes memory that nobody has asked for.
 	 */
 	if (closed || fill_bytes || count_wanted() >= opt->prepare ||
-	    grant_bytes() + ready_bytes + wanted > opt->memory ||
-	    !(memwatch_ahead(wanted + mapping_bytes) || huge_are_free(wanted)))
+	    grant_bytes() + ready_bytes + wanted > opt->memory)
 		return;
 	r = region_create(wanted);
 	if (!r)
 		return;
+	if (!may_map(r, memwatch_ahead(wanted + mapping_bytes))) {
+		region_free(r);
+		return;
+	}
 	pool_mapping(wanted);
 	fill_bytes += wanted;
 	region_start(r, REGION_MAP, NULL, fill_done);

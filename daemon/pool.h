@@ -11,8 +11,8 @@
 void pool_init(void);
 /* A mapped region of @length bytes, or NULL. */
 struct region *pool_take(uint64_t length);
-/* Whether the host can spare @length bytes more; makes room if not. */
-bool pool_room(uint64_t length);
+/* Whether the host can spare the memory to map @r; makes room if not. */
+bool pool_room(struct region *r);
 /* Prepare what is missing, if the host can spare it. */
 void pool_fill(void);
 /*

@@ -16,8 +16,6 @@
 #define MADV_POPULATE_WRITE	23
 #endif
 
-#define HUGE_SIZE	(2ull << 20)
-
 /*
  * Never IBV_ACCESS_RELAXED_ORDERING: a READ that follows a WRITE's completion
  * must return what was written.
@@ -70,7 +68,7 @@ static int region_map(struct region *r)
 	int error;
 
 	r->huge = p;
-	if (!p)
+	if (!p && !r->huge_only)
 		p = map_aligned(r->length);
 	if (!p)
 		return errno;

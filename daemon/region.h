@@ -18,6 +18,8 @@
 #include "device.h"
 #include "work.h"
 
+#define HUGE_SIZE	(2ull << 20)
+
 /* Done in this order. */
 enum region_step {
 	REGION_DEREG	= 1u << 0,
@@ -31,6 +33,7 @@ struct region {
 	uint64_t length;
 	void *addr;			/* NULL: not mapped */
 	bool huge;			/* in pages set aside: of no use to the host */
+	bool huge_only;			/* there is no room for it elsewhere */
 	struct ibv_mr *mr;		/* NULL: no client can reach it */
 	struct domain *domain;		/* of mr */
 	void *owner;			/* a grant, or NULL in the pool */

@@ -79,6 +79,81 @@ static void test_headroom(void)
 	REQUIRE_EQ(status.used, status.total);
 }
 
+/* Says how many huge pages there are; none if the kernel has none. */
+static unsigned int set_huge_pages(unsigned int n)
+{
+	const char *path = "/proc/sys/vm/nr_hugepages";
+	FILE *f = fopen(path, "we");
+
+	if (f) {
+		fprintf(f, "%u\n", n);
+		fclose(f);
+	}
+	f = fopen(path, "re");
+	if (!f || fscanf(f, "%u", &n) != 1)
+		n = 0;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+/*
+ * The file says that huge pages are free, and they are not: what was granted
+ * because of them came out of the headroom.
+ */
+static void test_huge_pages_are_no_way_around_headroom(void)
+{
+	char path[64], arg[80];
+	struct isw_grant_info g;
+	struct client *c;
+
+	REQUIRE_EQ(set_huge_pages(0), 0);
+	snprintf(path, sizeof(path), "/tmp/daemon_test.%d.meminfo", getpid());
+	snprintf(arg, sizeof(arg), "--meminfo=%s", path);
+	write_meminfo_huge(path, 40, 32, 0);
+	REQUIRE(donor_start(arg, "--headroom=64M", "--memory=128M", NULL),
+		"no start");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, 4 * MIB, &g), ISW_ERR_NO_MEMORY);
+	REQUIRE_EQ(donated(c), 0);
+	/* Half a huge page is none. */
+	REQUIRE_EQ(client_grant(c, MIB, &g), ISW_ERR_NO_MEMORY);
+	/* And there is nothing wrong with this donor. */
+	write_meminfo(path, 100);
+	REQUIRE_EQ(client_grant(c, 4 * MIB, &g), 0);
+	unlink(path);
+}
+
+static void test_reserved_huge_pages_are_not_free(void)
+{
+	char path[64], arg[80];
+	struct isw_grant_info g;
+	struct client *c;
+	int error;
+
+	if (set_huge_pages(8) != 8) {
+		set_huge_pages(0);
+		test_skip("no huge pages to be had here");
+	}
+	snprintf(path, sizeof(path), "/tmp/daemon_test.%d.meminfo", getpid());
+	snprintf(arg, sizeof(arg), "--meminfo=%s", path);
+	write_meminfo_huge(path, 40, 8, 7);
+	REQUIRE(donor_start(arg, "--headroom=64M", "--memory=128M", NULL),
+		"no start");
+	c = test_connected();
+	error = client_grant(c, 4 * MIB, &g);
+	if (error == ISW_ERR_NO_MEMORY) {
+		write_meminfo_huge(path, 40, 8, 0);
+		error = client_grant(c, 4 * MIB, &g);
+	} else {
+		error = -1;	/* of what is another's */
+	}
+	unlink(path);
+	set_huge_pages(0);	/* those in use go when they are given back */
+	REQUIRE_EQ(error, 0);
+	REQUIRE(donor_log_has("huge pages"), "in ordinary memory");
+}
+
 static void test_pool_makes_way(void)
 {
 	char path[64], arg[80];
@@ -228,6 +303,10 @@ static const struct test tests[] = {
 	{ "limit: only powers of two within bounds are granted", test_sizes },
 	{ "limit: quota of a client and limit of all", test_quota_and_limit },
 	{ "limit: the host keeps its headroom", test_headroom },
+	{ "limit: huge pages that are not there are no way around headroom",
+	  test_huge_pages_are_no_way_around_headroom },
+	{ "limit: huge pages that are reserved are not free",
+	  test_reserved_huge_pages_are_not_free },
 	{ "limit: prepared memory makes way for the host", test_pool_makes_way },
 	{ "limit: the daemon's cgroup is heeded", test_cgroup },
 	{ "limit: shares of the host's memory", test_shares },

@@ -204,7 +204,8 @@ void wait_donated(struct client *c, uint64_t bytes, int timeout_ms)
 		  (unsigned long long)bytes);
 }
 
-void write_meminfo(const char *path, uint64_t available_mib)
+void write_meminfo_huge(const char *path, uint64_t available_mib,
+			unsigned int huge, unsigned int reserved)
 {
 	char part[80];
 	FILE *f;
@@ -214,10 +215,17 @@ void write_meminfo(const char *path, uint64_t available_mib)
 	if (!f)
 		test_fail("cannot write %s", part);
 	fprintf(f, "MemTotal:       %8u kB\nMemFree:         4242 kB\n"
-		"MemAvailable:   %8llu kB\nHugePages_Free:        0\n",
-		256 * 1024, (unsigned long long)available_mib * 1024);
+		"MemAvailable:   %8llu kB\nHugePages_Free: %8u\n"
+		"HugePages_Rsvd: %8u\nHugepagesize:       2048 kB\n",
+		256 * 1024, (unsigned long long)available_mib * 1024, huge,
+		reserved);
 	fclose(f);
 	rename(part, path);
+}
+
+void write_meminfo(const char *path, uint64_t available_mib)
+{
+	write_meminfo_huge(path, available_mib, 0, 0);
 }
 
 /* ---- another client, that can be killed --------------------------------- */

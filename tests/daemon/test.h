@@ -78,8 +78,10 @@ uint64_t donated(struct client *c);
 void wait_donated(struct client *c, uint64_t bytes, int timeout_ms);
 void sleep_ms(int ms);
 
-/* A host of 256 MiB, for --meminfo. */
+/* A host of 256 MiB, for --meminfo; with @huge pages of 2 MiB set aside. */
 void write_meminfo(const char *path, uint64_t available_mib);
+void write_meminfo_huge(const char *path, uint64_t available_mib,
+			unsigned int huge, unsigned int reserved);
 
 /* This program again, as a client that connects, takes grants and stays. */
 pid_t start_other_client(unsigned int grants, uint64_t length);
