@@ -93,9 +93,6 @@ static void respond(const struct isw_memory *m, bool stalled)
 	uint64_t need = isw_pressure_need(&pressure, m, opt->headroom);
 
 	set_level(isw_pressure_level(&pressure, m, opt->headroom, stalled), m);
-	/* Stalled, and there seems to be enough: a slab, and look again. */
-	if (!need && level != ISW_PRESSURE_NONE)
-		need = 1;
 	need = isw_pressure_less(need, pool_leaving() + grant_leaving());
 	need = isw_pressure_less(need, pool_shrink(need));
 	if (level == ISW_PRESSURE_NONE) {
@@ -104,8 +101,9 @@ static void respond(const struct isw_memory *m, bool stalled)
 		return;
 	}
 	evict_start(isw_pressure_less(need, evict_coming()),
-		    level == ISW_PRESSURE_URGENT, stalled ? "stall" :
-		    m->available < opt->headroom ? "headroom" : "cgroup");
+		    level == ISW_PRESSURE_URGENT,
+		    m->available >= opt->headroom ? "cgroup" :
+		    stalled ? "stall" : "headroom");
 }
 
 void memwatch_tick(void)

@@ -149,13 +149,15 @@ static inline int isw_pressure_slight(const struct isw_pressure *p,
  * Whether lent memory is to go back, and how soon.
  *
  * @stalled: the kernel says that no task gets on for want of memory. That may
- * be the doing of a cgroup's limit, so it counts only if the host is short.
+ * be the doing of a cgroup's limit, or of a burst that is over, so it counts
+ * only if headroom is not there. A donor that lends all that it may stands at
+ * its headroom, and would else give back what it lends at every stall.
  */
 static inline enum isw_pressure_level
 isw_pressure_level(const struct isw_pressure *p, const struct isw_memory *m,
 		   __u64 headroom, int stalled)
 {
-	if (stalled && m->available < headroom + headroom / 4)
+	if (stalled && m->available < headroom)
 		return ISW_PRESSURE_URGENT;
 	if (isw_pressure_slight(p, m, headroom))
 		return ISW_PRESSURE_NONE;

@@ -168,13 +168,15 @@ TEST(a_cgroup_slightly_over_its_limit_is_no_reason_to_evict)
 	EXPECT_EQ(ISW_PRESSURE_SOME, isw_pressure_level(&p, &m, HEADROOM, 0));
 }
 
-TEST(stalls_count_if_the_host_is_short_only)
+TEST(stalls_count_if_headroom_is_not_there_only)
 {
 	struct isw_pressure p = { 0 };
-	struct isw_memory m = host(79, 500);
+	struct isw_memory m = host(63, 500);
 
 	EXPECT_EQ(ISW_PRESSURE_URGENT, isw_pressure_level(&p, &m, HEADROOM, 1));
-	m = host(80, 500);
+	/* A stall that is urgent always says what is needed. */
+	EXPECT_LT(0, isw_pressure_need(&p, &m, HEADROOM));
+	m = host(64, 500);
 	EXPECT_EQ(ISW_PRESSURE_NONE, isw_pressure_level(&p, &m, HEADROOM, 1));
 }
 
