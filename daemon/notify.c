@@ -25,8 +25,8 @@ void notify_send(const char *state)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
-	/* Nobody there is systemd's problem, not ours. */
-	(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL,
+	/* Nobody there, or nobody who reads, is systemd's problem, not ours. */
+	(void)!sendto(fd, state, strlen(state), MSG_DONTWAIT | MSG_NOSIGNAL,
 		      (struct sockaddr *)&sa, len);
 	close(fd);
 }
