@@ -79,6 +79,7 @@ static struct grant *place_get(struct client *client, uint64_t length)
 	g->generation++;
 	g->doomed = false;
 	g->again = false;
+	g->leaving = false;
 	g->evict_at = 0;
 	g->evict_warned = false;
 	g->client = client;
@@ -159,11 +160,18 @@ void grant_info(const struct grant *g, struct isw_grant_info *info)
 
 /* ---- changes of state --------------------------------------------------- */
 
+static void count_leaving(struct grant *g)
+{
+	if (g->leaving || g->region->huge)
+		return;
+	g->leaving = true;
+	leaving_bytes += g->region->length;
+}
+
 static void grant_free(struct grant *g)
 {
 	g->state = GRANT_FREEING;
-	if (!g->region->huge)
-		leaving_bytes += g->region->length;
+	count_leaving(g);
 	region_start(g->region, REGION_DEREG | REGION_UNMAP, NULL,
 		     grant_job_done);
 }
@@ -245,7 +253,7 @@ static void grant_freed(struct grant *g)
 	struct ticket ticket = g->ticket;
 	uint64_t length = g->region->length;
 
-	if (!g->region->huge)
+	if (g->leaving)
 		leaving_bytes -= length;
 	log_debug("client %s: grant %u.%u, %" PRIu64 " MiB, given back",
 		  client->name, id.index, id.generation, length >> 20);
@@ -278,12 +286,16 @@ static void grant_job_done(struct region *r)
 	}
 }
 
+/* What is still being made is not there to leave. */
 void grant_revoke(struct grant *g)
 {
-	if (g->state == GRANT_LIVE)
+	if (g->state == GRANT_LIVE) {
 		grant_free(g);
-	else
-		g->doomed = true;
+		return;
+	}
+	g->doomed = true;
+	if (g->state == GRANT_RENEWING)
+		count_leaving(g);
 }
 
 /* ---- requests ----------------------------------------------------------- */
@@ -394,12 +406,7 @@ void grants_drop(struct client *client)
 {
 	uint32_t i;
 
-	for (i = 0; client->grants && i < grants_size; i++) {
-		if (grants[i].client != client)
-			continue;
-		if (grants[i].state == GRANT_LIVE)
-			grant_free(&grants[i]);
-		else
-			grants[i].doomed = true;
-	}
+	for (i = 0; client->grants && i < grants_size; i++)
+		if (grants[i].client == client)
+			grant_revoke(&grants[i]);
 }

@@ -31,6 +31,7 @@ struct grant {
 	enum grant_state state;
 	bool doomed;		/* free it when the job under way ends */
 	bool again;		/* renew it once more when the job ends */
+	bool leaving;		/* counted in grant_leaving() */
 	uint32_t index;
 	uint32_t generation;	/* goes up each time the place is used */
 	struct client *client;
@@ -78,6 +79,6 @@ void grant_info(const struct grant *g, struct isw_grant_info *info);
 
 uint64_t grant_bytes(void);	/* in grants, until they are unmapped */
 uint32_t grant_count(void);
-uint64_t grant_leaving(void);	/* of them, in jobs that unmap */
+uint64_t grant_leaving(void);	/* of them, unmapped now or when their job ends */
 
 #endif
