@@ -225,6 +225,19 @@ static bool is_served(const struct sockaddr_un *sa)
 	return served;
 }
 
+static bool is_socket(const char *path)
+{
+	struct stat st;
+
+	return !lstat(path, &st) && S_ISSOCK(st.st_mode);
+}
+
+/* Never anything but a socket, whatever the operator has named. */
+static bool is_leftover(const struct sockaddr_un *sa)
+{
+	return is_socket(sa->sun_path) && !is_served(sa);
+}
+
 static int listen_at(const struct sockaddr_un *sa)
 {
 	const struct sockaddr *address = (const struct sockaddr *)sa;
@@ -235,17 +248,16 @@ static int listen_at(const struct sockaddr_un *sa)
 	if (fd < 0)
 		return -errno;
 	mask = umask(0077);
-	ret = bind(fd, address, sizeof(*sa));
-	if (ret && errno == EADDRINUSE && !is_served(sa)) {
+	ret = bind(fd, address, sizeof(*sa)) ? -errno : 0;
+	if (ret == -EADDRINUSE && is_leftover(sa)) {
 		unlink(sa->sun_path);
-		ret = bind(fd, address, sizeof(*sa));
+		ret = bind(fd, address, sizeof(*sa)) ? -errno : 0;
 	}
 	umask(mask);
 	if (!ret)
-		ret = listen(fd, BACKLOG);
+		ret = listen(fd, BACKLOG) ? -errno : 0;
 	if (!ret)
 		return fd;
-	ret = -errno;
 	close(fd);
 	return ret;
 }
@@ -278,7 +290,8 @@ void admin_exit(void)
 
 	if (listener.fd < 0)
 		return;
-	unlink(opt->socket);
+	if (is_socket(opt->socket))
+		unlink(opt->socket);
 	for (i = 0; i < CALLERS_MAX; i++)
 		free(callers[i].answer);
 }

@@ -188,7 +188,8 @@ static const char *parse_size(const char *text, uint64_t *value)
 		end++;
 	if (*end)
 		return "not a size: digits, then K, M, G, T or %";
-	if (*value > UINT64_MAX >> shift)
+	/* From there on it would be a share. */
+	if (*value > (PERCENT - 1) >> shift)
 		return "number too large";
 	*value <<= shift;
 	return NULL;
@@ -261,7 +262,8 @@ static const char *check_range(const struct key *key, uint64_t value)
 	if (!key->max || (value >= key->min && value <= key->max))
 		return NULL;
 	if (key->kind == KIND_SIZE && value & PERCENT)
-		return NULL;
+		return key->min && value == PERCENT ?
+		       "must be from 1% to 100%" : NULL;
 	if (key->kind == KIND_SIZE)
 		snprintf(why, sizeof(why), "must be from %" PRIu64 "M to %"
 			 PRIu64 "T", key->min >> 20, key->max >> 40);

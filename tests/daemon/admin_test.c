@@ -155,6 +155,32 @@ static void test_rights_and_leftovers(void)
 	test_donor_ended();
 }
 
+/* The operator has named a file that is something else. */
+static void test_no_file_is_removed(void)
+{
+	char link[80];
+	struct stat st;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/tmp/daemon_test.%d.sock", getpid());
+	snprintf(link, sizeof(link), "%s.link", path);
+	f = fopen(path, "we");
+	REQUIRE(f && fputs("precious", f) >= 0 && !fclose(f), "no file");
+	REQUIRE(start(NULL), "no start");
+	REQUIRE(donor_log_has("no admin socket"), "not said");
+	REQUIRE_EQ(donor_stop(), 0);
+	REQUIRE(!stat(path, &st), "the file is gone");
+	REQUIRE(S_ISREG(st.st_mode) && st.st_size == 8, "it is another file");
+	/* Nor by way of a link, which is no socket whatever it leads to. */
+	REQUIRE(!rename(path, link) && !symlink(link, path), "no link");
+	REQUIRE(start(NULL), "no start");
+	REQUIRE_EQ(donor_stop(), 0);
+	REQUIRE(!lstat(path, &st) && S_ISLNK(st.st_mode), "the link is gone");
+	unlink(path);
+	unlink(link);
+	test_donor_ended();
+}
+
 static void test_drain(void)
 {
 	REQUIRE(start(NULL), "no start");
@@ -171,6 +197,8 @@ static const struct test tests[] = {
 	  test_silent_callers },
 	{ "admin: the socket is its user's, and a leftover no obstacle",
 	  test_rights_and_leftovers },
+	{ "admin: a file that is no socket is left alone",
+	  test_no_file_is_removed },
 	{ "admin: drain", test_drain },
 };
 

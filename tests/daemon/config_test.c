@@ -61,6 +61,13 @@ static void test_file_is_read(void)
 		"client_quota does not follow memory");
 }
 
+static void test_no_headroom_as_a_share(void)
+{
+	test_donor_ended();
+	REQUIRE_EQ(donor_run("--headroom=0%", "--dump-config", NULL), 0);
+	REQUIRE(donor_log_has("headroom = 0\n"), "headroom is not 0");
+}
+
 static void test_command_line_wins(void)
 {
 	test_donor_ended();
@@ -104,6 +111,23 @@ static void test_bad_files(void)
 		     "1: memory = 99999999999999999999: number too large");
 	refused_file("memory = 99999999999T\n",
 		     "1: memory = 99999999999T: number too large");
+	/* 2^62, 2^62 and 50, 2^64 - 1 */
+	refused_file("memory = 4611686018427387904\n",
+		     "1: memory = 4611686018427387904: number too large");
+	refused_file("client_quota = 4611686018427387954\n",
+		     "1: client_quota = 4611686018427387954: number too large");
+	refused_file("headroom = 18446744073709551615\n",
+		     "1: headroom = 18446744073709551615: number too large");
+	refused_file("memory = 4194304T\n",
+		     "1: memory = 4194304T: number too large");
+	refused_file("memory = 4194303T\n",
+		     "1: memory = 4194303T: must be from 1M to 1024T");
+	refused_file("memory = 0%\n",
+		     "1: memory = 0%: must be from 1% to 100%");
+	refused_file("client_quota = 0%\n",
+		     "1: client_quota = 0%: must be from 1% to 100%");
+	refused_file("headroom = 101%\n",
+		     "1: headroom = 101%: more than 100 %");
 	refused_file("memory = 1023K\n",
 		     "1: memory = 1023K: must be from 1M to 1024T");
 	refused_file("slab_size = 3M\n", "1: slab_size = 3M: not a power");
@@ -152,6 +176,7 @@ static void test_meminfo_without_answer(void)
 
 static const struct test tests[] = {
 	{ "config: the file is read", test_file_is_read },
+	{ "config: a headroom of 0 % is none", test_no_headroom_as_a_share },
 	{ "config: the command line wins over the file", test_command_line_wins },
 	{ "config: --dump-config prints a config file", test_dump_is_config },
 	{ "config: a wrong file is refused with line, key, value and reason",
