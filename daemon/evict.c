@@ -254,7 +254,24 @@ static void draw(void)
 	}
 }
 
-/* What cannot be asked counts as answered: not active. */
+/*
+ * Who has no session can neither say what it uses nor hear that it is evicted,
+ * and would lose most. So its slabs go when the others are not enough. Who has
+ * one and does not answer gains nothing by it.
+ */
+static void spare_absent(void)
+{
+	const struct grant *g;
+	uint32_t i;
+
+	for (i = 0; i < batch.count; i++) {
+		g = grant_get(batch.slabs[i].index, batch.generation[i]);
+		if (g && !reachable(g->client))
+			batch.slabs[i].activity = UINT32_MAX;
+	}
+}
+
+/* What cannot be asked counts as answered. */
 static void ask(const struct client *client)
 {
 	struct ids ids = { .session = reachable(client) };
@@ -291,6 +308,7 @@ static void ask_all(void)
 	batch.first_seq = last_seq + 1;
 	batch.questions = 0;
 	batch.answers = 0;
+	spare_absent();
 	while ((client = client_next(client)))
 		if (client->grants)
 			ask(client);
@@ -336,6 +354,7 @@ static void choose(void)
 	batch.answer_by = 0;
 	if (batch.urgent && wait > URGENT_DEADLINE_MS)
 		wait = URGENT_DEADLINE_MS;
+	spare_absent();		/* a session may have ended since */
 	forget_gone();
 	n = isw_evict_least(batch.slabs, batch.count, batch.need);
 	if (!n)

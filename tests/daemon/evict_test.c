@@ -414,6 +414,36 @@ static void test_no_session(void)
 	unlink(meminfo);
 }
 
+/* Its session is broken: it can neither say what it uses nor copy it away. */
+static void test_absent_goes_last(void)
+{
+	struct isw_grant_info g[4], many[12], listed[4];
+	struct heard h = { 0 }, absent = { 0 };
+	struct client *a, *b;
+	unsigned int i;
+
+	REQUIRE(start(66, "--evict_extra=1000", "--evict_deadline=60"),
+		"no start");
+	a = test_connected();
+	b = test_connected();
+	grant_many(a, 4, 2 * MIB, g);
+	grant_many(b, 12, 2 * MIB, many);
+	for (i = 0; i < SLABS_MAX; i++)
+		h.activity[i] = 5000;
+	client_drop(a);
+	REQUIRE(donor_log_wait("session lost", 5000), "it is not gone");
+	sleep_ms(2500);
+	/* Six slabs, of all sixteen, as in "the least active go". */
+	write_meminfo(meminfo, 59);
+	REQUIRE(listen_until(b, &h, evicted, 5000), "nothing is evicted");
+	REQUIRE_EQ(client_connect(a), 0);
+	REQUIRE_EQ(client_list(a, listed, 4), 4);
+	REQUIRE(!listen_until(a, &absent, evicted, 500),
+		"who is not there is hit first");
+	write_meminfo(meminfo, 200);
+	unlink(meminfo);
+}
+
 /* Numbers that nobody gave, grants of others, again and again. */
 static void test_false_activity(void)
 {
@@ -563,6 +593,7 @@ static const struct test tests[] = {
 	  test_called_off_without_session },
 	{ "evict: a client without a session is no exception",
 	  test_no_session },
+	{ "evict: who has no session goes last", test_absent_goes_last },
 	{ "evict: activity that nobody asked for changes nothing",
 	  test_false_activity },
 	{ "evict: a host about to run out does not wait", test_urgent },
