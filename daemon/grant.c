@@ -201,6 +201,10 @@ static void grant_made(struct grant *g)
 {
 	struct region *r = g->region;
 
+	if (r->error && r->failed == REGION_MAP)
+		log_limited(LOG_WARN, "client %s: cannot map %" PRIu64 " MiB: %s",
+			    g->client->name, r->length >> 20,
+			    strerror(r->error));
 	if (r->error) {
 		msg_refuse(g->client, g->ticket, r->failed == REGION_MAP ?
 			   ISW_ERR_NO_MEMORY : ISW_ERR_RESOURCES);

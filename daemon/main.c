@@ -6,12 +6,14 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -151,14 +153,33 @@ static int signals_init(void)
 
 /* ---- the process -------------------------------------------------------- */
 
+static bool may_lock_all(void)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_MEMLOCK, &limit) &&
+	    limit.rlim_cur == RLIM_INFINITY)
+		return true;
+	return !syscall(SYS_capget, &header, data) &&
+	       data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective &
+	       CAP_TO_MASK(CAP_IPC_LOCK);
+}
+
 /*
  * A host short of memory must not page out the very code that could give it
  * some back, or that a swap device on this same machine may wait for: neither
- * what is there now nor what is touched later.
+ * what is there now nor what is touched later. The latter only where locked
+ * memory has no limit: else each mapping beyond it fails, a thread's stack or
+ * a prepared slab, for being there and not for being locked.
  */
 static void lock_code(void)
 {
-	if (mlockall(MCL_CURRENT) || mlockall(MCL_FUTURE | MCL_ONFAULT))
+	if (mlockall(MCL_CURRENT) ||
+	    (may_lock_all() && mlockall(MCL_FUTURE | MCL_ONFAULT)))
 		log_debug("mlockall: %s", strerror(errno));
 }
 
