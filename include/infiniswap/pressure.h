@@ -113,8 +113,9 @@ static inline __u64 isw_pressure_ahead(const struct isw_pressure *p,
  * isw_pressure_need - bytes that the donor must give back
  *
  * To the host: what is missing of headroom, and what will be missing of it at
- * the next look if others go on to grow. To its cgroup: what is over the limit.
- * What is on its way back already is for the caller to subtract.
+ * the next look if others go on to grow, but no more than headroom once over:
+ * who starts takes much in a second, and that once. To its cgroup: what is over
+ * the limit. What is on its way back already is for the caller to subtract.
  */
 static inline __u64 isw_pressure_need(const struct isw_pressure *p,
 				      const struct isw_memory *m,
@@ -125,7 +126,7 @@ static inline __u64 isw_pressure_need(const struct isw_pressure *p,
 		      isw_pressure_less(m->current, m->limit);
 
 	if (host)
-		host += p->growth;
+		host += p->growth < headroom ? p->growth : headroom;
 	return host > group ? host : group;
 }
 

@@ -56,6 +56,18 @@ TEST(growth_of_others_is_needed_ahead)
 	EXPECT_EQ(14 * MIB, isw_pressure_need(&p, &b, HEADROOM));
 }
 
+/* An application that starts: what it took, it will not take each second. */
+TEST(one_leap_of_others_is_not_needed_twice)
+{
+	struct isw_memory a = host(700, 200), b = host(60, 200);
+	struct isw_pressure p = { 0 };
+
+	isw_pressure_look(&p, &a);
+	isw_pressure_look(&p, &b);
+	EXPECT_EQ(640 * MIB, p.growth);
+	EXPECT_EQ(4 * MIB + HEADROOM, isw_pressure_need(&p, &b, HEADROOM));
+}
+
 TEST(what_the_donor_takes_is_no_growth_of_others)
 {
 	struct isw_memory a = host(500, 100), b = host(300, 300);
