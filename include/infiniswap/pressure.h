@@ -31,6 +31,8 @@ struct isw_pressure {
 	struct isw_ewma others;	/* bytes used by everybody else */
 	__u64 last;		/* at the last look */
 	__u64 growth;		/* of it, from one look to the next */
+	__u64 grew;		/* the same, at the last look alone */
+	__u64 steady;		/* the smaller of the last two */
 	int looked;
 };
 
@@ -76,6 +78,8 @@ static inline void isw_pressure_look(struct isw_pressure *p,
 
 	/* What grew a second ago may well go on. */
 	p->growth = growth > p->growth / 2 ? growth : p->growth / 2;
+	p->steady = growth < p->grew ? growth : p->grew;
+	p->grew = growth;
 	p->last = others;
 	p->looked = 1;
 	isw_ewma_add(&p->others, others);
@@ -158,12 +162,15 @@ static inline enum isw_pressure_level
 isw_pressure_level(const struct isw_pressure *p, const struct isw_memory *m,
 		   __u64 headroom, int stalled)
 {
+	/* More than headroom in a second is one leap, until it is seen twice. */
+	__u64 growth = p->growth > headroom ? p->steady : p->growth;
+
 	if (stalled && m->available < headroom)
 		return ISW_PRESSURE_URGENT;
 	if (isw_pressure_slight(p, m, headroom))
 		return ISW_PRESSURE_NONE;
 	/* Little is left, or will be in two seconds. */
-	if (m->available < headroom / 4 || m->available / 2 < p->growth)
+	if (m->available < headroom / 4 || m->available / 2 < growth)
 		return ISW_PRESSURE_URGENT;
 	return ISW_PRESSURE_SOME;
 }

@@ -150,6 +150,30 @@ TEST(levels)
 	EXPECT_EQ(ISW_PRESSURE_URGENT, isw_pressure_level(&p, &m, HEADROOM, 0));
 }
 
+/*
+ * Growth within headroom is urgent at once: with less haste it is used up
+ * before anything comes back.
+ */
+TEST(a_leap_is_urgent_only_if_it_is_seen_twice)
+{
+	struct isw_memory m[] = {
+		host(300, 500), host(40, 500), host(39, 500), host(40, 240),
+		host(40, 120),
+	};
+	enum isw_pressure_level want[] = {
+		ISW_PRESSURE_NONE, ISW_PRESSURE_SOME, ISW_PRESSURE_SOME,
+		ISW_PRESSURE_SOME, ISW_PRESSURE_URGENT,
+	};
+	struct isw_pressure p = { 0 };
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		isw_pressure_look(&p, &m[i]);
+		EXPECT_EQ(want[i], isw_pressure_level(&p, &m[i], HEADROOM, 0))
+			TH_LOG("look %d", i);
+	}
+}
+
 TEST(an_eighth_of_headroom_less_is_no_reason_to_evict_unless_others_grow)
 {
 	struct isw_pressure p = { 0 };
