@@ -6,11 +6,8 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-ctl=${INFINISWAPCTL:-$here/../../build/infiniswapctl}
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-# shellcheck source=tests/lib/ktap.sh
-. "$here/../lib/ktap.sh"
+# shellcheck source=tests/lib/ctl.sh
+. "$here/../lib/ctl.sh"
 
 export INFINISWAP_SOCKET=$scratch/socket
 
@@ -35,28 +32,6 @@ answer_with()
 		    f.write(caller.recv(100))
 		caller.sendall(sys.argv[3].encode())
 	END
-}
-
-# ctl STATUS ARGUMENT... - run it; the exit status must be STATUS.
-ctl()
-{
-	local want=$1 status=0
-
-	shift
-	"$ctl" "$@" >"$scratch/out" 2>"$scratch/err" || status=$?
-	out=$(cat "$scratch/out")
-	err=$(cat "$scratch/err")
-	[ "$status" = "$want" ] || fail "infiniswapctl $*: exit status $status, not $want: $err"
-}
-
-equal()
-{
-	[ "$1" = "$2" ] || fail "'$1' is not '$2'"
-}
-
-has()
-{
-	[[ $1 == *"$2"* ]] || fail "'$2' is not in '$1'"
 }
 
 # ---- tests ------------------------------------------------------------------

@@ -7,11 +7,8 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-ctl=${INFINISWAPCTL:-$here/../../build/infiniswapctl}
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-# shellcheck source=tests/lib/ktap.sh
-. "$here/../lib/ktap.sh"
+# shellcheck source=tests/lib/ctl.sh
+. "$here/../lib/ctl.sh"
 
 export INFINISWAP_CONFIGFS=$scratch/config
 export INFINISWAP_SYSFS=$scratch/block
@@ -28,30 +25,6 @@ tree_new()
 	echo "Filename Type Size Used Priority" >"$INFINISWAP_PROC/swaps"
 	: >"$INFINISWAP_KMSG"
 	: >"$REFUSE"
-}
-
-# ctl STATUS ARGUMENT... - run it; the exit status must be STATUS.
-# Leaves what it printed in $out and $err.
-ctl()
-{
-	local want=$1 status=0
-
-	shift
-	LD_PRELOAD=$scratch/configfs.so "$ctl" "$@" \
-		>"$scratch/out" 2>"$scratch/err" || status=$?
-	out=$(cat "$scratch/out")
-	err=$(cat "$scratch/err")
-	[ "$status" = "$want" ] || fail "infiniswapctl $*: exit status $status, not $want: $err"
-}
-
-equal()
-{
-	[ "$1" = "$2" ] || fail "'$1' is not '$2'"
-}
-
-has()
-{
-	[[ $1 == *"$2"* ]] || fail "'$2' is not in '$1'"
 }
 
 json()
@@ -344,9 +317,10 @@ test_every_option_is_in_the_manual()
 test_full_output_is_an_error()
 {
 	create_one
-	! LD_PRELOAD=$scratch/configfs.so "$ctl" list >/dev/full 2>/dev/null || fail "list > /dev/full"
+	! LD_PRELOAD=$ctl_preload "$ctl" list >/dev/full 2>/dev/null || fail "list > /dev/full"
 }
 
-gcc -std=gnu11 -D_GNU_SOURCE -O2 -shared -fPIC -o "$scratch/configfs.so" \
+ctl_preload=$scratch/configfs.so
+gcc -std=gnu11 -D_GNU_SOURCE -O2 -shared -fPIC -o "$ctl_preload" \
 	"$here/ctl/configfs.c" -ldl
 ktap_main tree_new
