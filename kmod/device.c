@@ -434,10 +434,14 @@ static int device_check_sleep(struct isw_device *dev, bool hibernation)
 			what);
 		return -EBUSY;
 	}
-	if (dev->powered && !dev->backup)
+	if (dev->powered && !dev->backup) {
+		/* who binds one after this sees isw_pm_asleep() */
+		mutex_lock(&dev->lock);
 		only_there = isw_slabs_mapped(dev);
-	else if (dev->powered)
+		mutex_unlock(&dev->lock);
+	} else if (dev->powered) {
 		only_there = isw_pages_count(dev, isw_word_no_backup);
+	}
 	if (only_there && dev->backup) {
 		isw_err(dev, "%s refused: %llu pages are not on the backup disk\n",
 			what, only_there);
@@ -467,6 +471,20 @@ int isw_devices_check_sleep(bool hibernation)
 	}
 	mutex_unlock(&isw_devices_lock);
 	return ret;
+}
+
+/* What waits for a mapping may have one again. */
+void isw_devices_wake(void)
+{
+	struct isw_device *dev;
+
+	mutex_lock(&isw_devices_lock);
+	list_for_each_entry(dev, &isw_devices, node) {
+		mutex_lock(&dev->lock);		/* not past sessions_stop() */
+		isw_map_kick(dev);
+		mutex_unlock(&dev->lock);
+	}
+	mutex_unlock(&isw_devices_lock);
 }
 
 /*

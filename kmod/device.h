@@ -170,6 +170,7 @@ int isw_device_power_on(struct isw_device *dev);
 int isw_device_power_off(struct isw_device *dev);
 void isw_devices_remove_hca(struct ib_device *ibdev);
 int isw_devices_check_sleep(bool hibernation);
+void isw_devices_wake(void);
 void isw_device_forget_donor(struct isw_device *dev, struct isw_donor *donor);
 void isw_device_redrive(struct isw_device *dev, struct list_head *ios);
 

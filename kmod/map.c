@@ -17,6 +17,7 @@
 #include "grant.h"
 #include "idle.h"
 #include "map.h"
+#include "pm.h"
 #include "slab.h"
 #include "trace.h"
 
@@ -67,6 +68,8 @@ static bool slab_bind(struct isw_device *dev, struct isw_slab *slab)
 	struct isw_mapping m = {};
 	unsigned int i;
 
+	if (!dev->backup && isw_pm_asleep())
+		return false;
 	for (i = 0; i < isw_legs_wanted(dev); i++) {
 		if (!isw_grant_obtain(dev, &m, &m.leg[i]))
 			break;

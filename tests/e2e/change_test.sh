@@ -79,7 +79,7 @@ grants_are()
 		grep -q ", $2 grants"
 }
 
-lab_up --donors 2 --clients 2 --client-mem 256M --donor-mem 512M --disk 64M \
+lab_up --cpus 2 --donors 2 --clients 2 --client-mem 256M --donor-mem 512M --disk 64M \
 	--daemon-args="--slab_size=4M --memory=48M --lease=10"
 
 test_slab_goes_back_when_it_has_been_empty_for_slab_idle_timeout()
@@ -267,6 +267,35 @@ test_an_empty_device_does_not_keep_the_machine_from_sleeping()
 	lab_run client "exec 9</dev/infiniswap0
 		! echo disk >/sys/power/state"
 	lab_run client dmesg | grep 'infiniswap0: hibernation refused: the device is open'
+}
+
+# The kernel's own write-back goes on while tasks are frozen: on the other CPU, for the
+# one that writes to /sys/power/state spins those five seconds.
+test_donors_get_no_pages_from_a_machine_that_is_about_to_sleep()
+{
+	lab_run client 'cd /sys/kernel/tracing && echo >trace &&
+		echo 1 >events/infiniswap/isw_slab_bind/enable
+		echo 0 >/sys/power/sync_on_suspend
+		echo 100 >/proc/sys/vm/dirty_expire_centisecs
+		echo 100 >/proc/sys/vm/dirty_writeback_centisecs
+		exec 9<>/dev/infiniswap0	# closed, it would be written at once
+		tr "\0" N </dev/zero | dd of=/dev/infiniswap0 bs=64k count=16 iflag=fullblock conv=notrunc
+		echo freeze >/sys/power/state'
+	wait_for 20 lab_counter_is client slabs_mapped 1
+	lab_run client 'echo 0 >/sys/kernel/tracing/events/infiniswap/isw_slab_bind/enable
+		dmesg | grep "Restarting tasks" | tail -n 1; grep isw_slab_bind: /sys/kernel/tracing/trace' >"$result"
+	cat "$result"
+	# "[ SECONDS] Restarting tasks …", then "TASK-PID [CPU] FLAGS SECONDS: isw_slab_bind: …"
+	awk -F '[][ :]+' '/Restarting/ { awake = $2 }
+		/isw_slab_bind/ { for (i = 1; $i != "isw_slab_bind"; i++) at = $i; n++; early += at < awake }
+		END { exit !(awake && n == 1 && !early) }' "$result"
+	lab_run client 'tr "\0" N </dev/zero | head -c 1M | cmp - /dev/infiniswap0 -n 1048576'
+	discard 40 0
+	wait_for 20 lab_counter_is client slabs_mapped 0
+}
+
+test_a_device_that_slept_can_be_used_and_removed()
+{
 	fill 40 0
 	same 40 0
 	device_off
