@@ -211,10 +211,14 @@ void evict_remind(const struct client *client)
 
 /* ---- the draw, and the questions ---------------------------------------- */
 
-/* Pages set aside for this are of no use to the host. */
+/*
+ * Pages set aside for this are of no use to the host. A client that has not
+ * heard yet that its last deadline is off would take that one for the new one.
+ */
 static bool is_candidate(const struct grant *g)
 {
-	return !g->evict_at && !g->region->huge;
+	return !g->evict_at && !g->region->huge &&
+	       !(is_owed(g) && reachable(g->client));
 }
 
 static uint32_t random_word(void)
