@@ -444,6 +444,7 @@ void isw_sysfs_remove(struct isw_device *dev)
 {
 	struct isw_donor *donor;
 
+	uevents_allow(dev, false);
 	list_for_each_entry(donor, &dev->donors, node)
 		isw_sysfs_remove_donor(donor);
 	kobj_remove(&dev->donors_kobj);

@@ -168,6 +168,29 @@ test_without_another_copy_a_cut_donor_comes_back_with_its_pages()
 	held cut
 }
 
+# While a device is powered on it has sessions, and no disk yet.
+test_donor_dies_while_a_device_is_powered_on_again()
+{
+	local power=/sys/kernel/config/infiniswap/infiniswap0/power
+
+	lab_device_on 32M 4M
+	lab_run client "echo 0 >$power"
+	lab_run client 'echo once more >/dev/kmsg'
+	refuse_begin donor1
+	refuse_begin donor2
+	lab exec client --timeout 60 -- sh -c "echo 1 >$power" &
+	load=$!
+	wait_for 20 lab_run client 'dmesg | sed "1,/once more\$/d" | grep -q "donor1: connected"'
+	daemon_kill donor1
+	wait_for 20 lab_run client 'dmesg | sed "1,/once more\$/d" | grep -q "donor1: session broken"'
+	! wait "$load" || fail "powered on without a grant"
+	daemon_up donor1
+	refuse_end donor2
+	lab_run client "echo 1 >$power"
+	wait_for 10 lab_run client test -b /dev/infiniswap0
+	device_off
+}
+
 test_kernel_logs_are_clean()
 {
 	lab_run client rmmod infiniswap
