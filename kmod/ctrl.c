@@ -499,6 +499,7 @@ int isw_ctrl_start(struct isw_donor *donor)
 	return ret;
 }
 
+/* The connection may be established while it is given up: too late, then. */
 void isw_ctrl_open(struct isw_donor *donor)
 {
 	struct isw_ctrl *c = &donor->session.ctrl;
@@ -506,7 +507,7 @@ void isw_ctrl_open(struct isw_donor *donor)
 
 	WRITE_ONCE(c->heard, jiffies);
 	spin_lock_irqsave(&c->lock, flags);
-	WRITE_ONCE(c->up, true);
+	WRITE_ONCE(c->up, c->receiving);
 	spin_unlock_irqrestore(&c->lock, flags);
 }
 

@@ -24,18 +24,20 @@ enum rule {
 	RECONNECT_WITHOUT_DESTROY,
 	FORGET_WITHOUT_DESTROY,
 	FAILED_FROM_ANY_STATE,		/* reported without a look at the state */
+	ESTABLISHED_TOO_LATE,		/* opens the channel of a session given up */
 };
 
 enum { NO_SESSION, GOOD, DEAD, REPORTED };
 
 /* Where donor->work is. */
-enum { W_IDLE, W_DESTROY, W_TRY, W_CONNECT, W_LOCK, W_UP, W_CLEAN, W_OUTCOME,
-       W_RETRY, W_LEAVE, W_LOST };
+enum { W_IDLE, W_DESTROY, W_TRY, W_CONNECT, W_LOCK, W_GIVEN_UP, W_UP, W_CLEAN,
+       W_OUTCOME, W_RETRY, W_LEAVE, W_LOST };
 
 struct state {
 	__u8 donor;			/* fsm.h: 3 bits */
 	__u8 error;			/* donor->error */
 	__u8 session;			/* 2 bits */
+	__u8 up;			/* ctrl->up */
 	__u8 queued, work;		/* donor->work: 1 bit, 4 bits */
 	__u8 first;			/* it began in CONNECTING */
 	__u8 fail_queued, fail;		/* fail_work: 1 bit, 2 bits */
@@ -43,7 +45,7 @@ struct state {
 	__u8 legs;			/* slabs have some on it */
 };
 
-#define STATES	(1u << 17)
+#define STATES	(1u << 18)
 
 static enum rule broken;
 static bool seen[STATES], ends[STATES];
@@ -57,7 +59,7 @@ static __u32 pack(const struct state *s)
 	return s->donor | (__u32)s->error << 3 | (__u32)s->session << 4 |
 	       (__u32)s->queued << 6 | (__u32)s->work << 7 | (__u32)s->first << 11 |
 	       (__u32)s->fail_queued << 12 | (__u32)s->fail << 13 |
-	       (__u32)s->map << 15 | (__u32)s->legs << 16;
+	       (__u32)s->map << 15 | (__u32)s->legs << 16 | (__u32)s->up << 17;
 }
 
 static void bad(const char *what)
@@ -106,6 +108,7 @@ static struct state *add(struct next *x, const struct state *s)
 static void donor_error(struct state *s)
 {
 	s->error = 1;
+	s->up = 0;
 	if (event(s, ISW_DONOR_EV_ERROR) && broken != ERROR_WITHOUT_WORK)
 		s->fail_queued = 1;
 	if (broken == DRAIN_AND_WORK_AT_ONCE && s->donor == ISW_DONOR_BROKEN) {
@@ -121,6 +124,7 @@ static void session_destroy(struct state *s)
 	if (s->fail == 1)
 		bad("a session is destroyed while it is drained");
 	s->session = NO_SESSION;
+	s->up = 0;
 }
 
 static void work_begins(struct state *t)
@@ -194,10 +198,16 @@ static void work_steps(struct next *x, const struct state *s)
 	case W_CONNECT:
 		if (s->session != NO_SESSION)
 			bad("a session is made where one is");
-		add(x, s)->work = W_OUTCOME;
+		add(x, s)->work = W_GIVEN_UP;
 		t = add(x, s);
 		t->session = GOOD;
+		t->up = 1;
 		t->work = W_LOCK;
+		return;
+	case W_GIVEN_UP:		/* ctrl->receiving is false */
+		add(x, s)->work = W_OUTCOME;
+		if (broken == ESTABLISHED_TOO_LATE)
+			add(x, s)->up = 1;
 		return;
 	case W_LOCK:
 		work_compare(x, s);
@@ -322,6 +332,8 @@ static const char *wrong(const struct state *s)
 
 	if (s->donor == ISW_DONOR_LIVE && s->session == NO_SESSION)
 		return "a live donor without a session";
+	if (s->up && s->session == NO_SESSION && s->work != W_GIVEN_UP)
+		return "messages are sent without a session";
 	if (s->donor == ISW_DONOR_LIVE && s->error)
 		return "a donor is live after an error";
 	if (s->donor == ISW_DONOR_LIVE && s->session == REPORTED)
@@ -422,5 +434,6 @@ FINDS_OUT(lost_donors_that_nobody_forgets, GIVE_UP_WITHOUT_WORK)
 FINDS_OUT(sessions_made_over_the_broken_one, RECONNECT_WITHOUT_DESTROY)
 FINDS_OUT(sessions_left_with_a_donor_that_was_forgotten, FORGET_WITHOUT_DESTROY)
 FINDS_OUT(failures_reported_whatever_the_state, FAILED_FROM_ANY_STATE)
+FINDS_OUT(connections_established_after_they_were_given_up, ESTABLISHED_TOO_LATE)
 
 TEST_HARNESS_MAIN
