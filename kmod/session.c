@@ -188,6 +188,7 @@ void isw_hcas_free(struct isw_device *dev)
 /* The HCA is unplugged: end its sessions and let go of it. Sleeps. */
 void isw_hca_remove(struct isw_device *dev, struct ib_device *ibdev)
 {
+	unsigned int noio;
 	struct isw_hca *hca;
 	unsigned int i;
 
@@ -204,11 +205,13 @@ void isw_hca_remove(struct isw_device *dev, struct ib_device *ibdev)
 		if (donor && READ_ONCE(donor->session.hca) == hca)
 			isw_donor_quiesce(donor);
 	}
+	noio = memalloc_noio_save();	/* sessions over other HCAs want the lock */
 	mutex_lock(&dev->hca_lock);
 	hca = hca_find(dev, ibdev);	/* power-off may have been faster */
 	if (hca && !WARN_ON(hca->users))
 		hca_destroy(hca);
 	mutex_unlock(&dev->hca_lock);
+	memalloc_noio_restore(noio);
 }
 
 /* ---- one connection ----------------------------------------------------- */
@@ -500,9 +503,13 @@ int isw_session_connect(struct isw_donor *donor)
 /*
  * No new work request can be posted (the donor's state forbids it): wait until
  * the ones under way have come back, by making the queue pairs flush them.
+ *
+ * What the HCA's driver allocates for that must not wait for swap: requests that
+ * hold all tags may be waiting for this. So it may use the reserves.
  */
 void isw_session_drain(struct isw_donor *donor)
 {
+	unsigned int noreclaim = memalloc_noreclaim_save();
 	struct isw_session *s = &donor->session;
 	unsigned int i;
 
@@ -513,6 +520,7 @@ void isw_session_drain(struct isw_donor *donor)
 		conn_drain(&s->read[i]);
 	}
 	conn_drain(&s->control);
+	memalloc_noreclaim_restore(noreclaim);
 }
 
 void isw_session_destroy(struct isw_donor *donor)
