@@ -21,6 +21,7 @@
 
 #include "backup.h"
 #include "device.h"
+#include "donor.h"
 #include "io.h"
 #include "staging.h"
 
@@ -432,9 +433,19 @@ static unsigned int legs_kept(const struct isw_mapping *m)
 	return legs;
 }
 
+static unsigned int legs_live(const struct isw_mapping *m)
+{
+	unsigned int legs = 0, leg;
+
+	for (leg = 0; leg < ISW_MAX_LEGS; leg++)
+		if (m->used & BIT(leg) && isw_leg_live(&m->leg[leg]))
+			legs |= BIT(leg);
+	return legs;
+}
+
 /*
- * The staged copy of @slot's page goes if a leg has the page, or anyway with
- * @anyway. Legs are those of the mapping: in a word there may still be the flag
+ * The staged copy of @slot's page goes if a leg has the page and can be read, or
+ * anyway with @anyway. Legs are those of the mapping: in a word there may still be the flag
  * of one that was taken off; hence one RCU section for both.
  */
 static bool word_shed(struct isw_staging *st, const struct isw_staged *slot,
@@ -448,8 +459,11 @@ static bool word_shed(struct isw_staging *st, const struct isw_staged *slot,
 	rcu_read_lock();
 	m = rcu_dereference(slot_slab(st, slot)->mapping);
 	do {
-		*on_leg = m && isw_word_legs(old) & legs_kept(m);
-		shed = isw_word_is(old, slot->seq) && (anyway || *on_leg);
+		unsigned int legs = m ? isw_word_legs(old) & legs_kept(m) : 0;
+
+		*on_leg = legs;
+		shed = isw_word_is(old, slot->seq) &&
+		       (anyway || (legs && legs & legs_live(m)));
 	} while (shed && !isw_word_try(word, &old, old & ~ISW_WORD_STAGED));
 	rcu_read_unlock();
 	return shed;
