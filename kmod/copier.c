@@ -13,7 +13,9 @@
  *
  * So a write is held up for one round trip at most, and one that came in between
  * wins. The copier's reads and writes do not park: what cannot be had now is
- * tried again later. At last a leg that retires and has no page for itself goes.
+ * tried again later. A disk that does not answer holds up the extents that asked
+ * it, which are never all. At last a leg that retires and has no page for itself
+ * goes.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -34,6 +36,8 @@
 
 #define COPY_PAGES	16		/* of an extent: 64 KiB */
 #define COPY_RETRY	(HZ / 5)
+#define DISK_PATIENCE	HZ		/* then others go on without it */
+#define DISK_READERS	(ISW_COPY_EXTENTS - 1)
 #define LEGS_AT_ONCE	16		/* changed with one drain */
 #define REFUSALS_MAX	4		/* asked in vain for as many slabs: enough for now */
 
@@ -65,6 +69,7 @@ struct isw_copier {
 	unsigned int refusals;		/* no donor had memory, in this go */
 	bool stopping;
 	bool kicked;			/* while a slab is being copied */
+	bool disk_waits;		/* for the disk, in vain: in this go no more */
 };
 
 struct isw_io *isw_copier_io(struct isw_device *dev, unsigned int extent)
@@ -444,6 +449,18 @@ static unsigned int extents_step(struct isw_copier *c)
 	return busy;
 }
 
+/* How many wait for the disk. */
+static unsigned int disk_readers(const struct isw_copier *c)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < ISW_COPY_EXTENTS; i++)
+		n += c->extents[i].phase == EXTENT_READING &&
+		     !extent_waits(&c->extents[i]) &&
+		     READ_ONCE(c->extents[i].io.from_disk);
+	return n;
+}
+
 static bool extents_wake(struct isw_copier *c)
 {
 	unsigned int i;
@@ -454,22 +471,43 @@ static bool extents_wake(struct isw_copier *c)
 	return READ_ONCE(c->kicked) && !READ_ONCE(c->stopping);
 }
 
-/* Until at most @busy are under way. A slab may take long: legs do not wait for it. */
-static void extents_await(struct isw_copier *c, unsigned int busy)
+/*
+ * Until something happens. A slab may take long: legs do not wait for it. False:
+ * nothing does, for all that are under way wait for the disk.
+ */
+static bool extents_wait(struct isw_copier *c, unsigned int busy)
 {
-	while (extents_step(c) > busy) {
-		wait_event(c->wait, extents_wake(c));
-		if (READ_ONCE(c->kicked))
-			legs_mend(c);
-	}
+	bool woken = !c->disk_waits || busy != disk_readers(c);
+
+	if (woken)
+		woken = wait_event_timeout(c->wait, extents_wake(c),
+					   DISK_PATIENCE);
+	if (READ_ONCE(c->kicked))
+		legs_mend(c);
+	if (woken || busy != disk_readers(c))
+		return true;
+	c->disk_waits = true;
+	return false;
 }
 
-/* One that is idle; its phase is the caller's to change. */
+/* Until at most @most are under way. False: it is the disk that they wait for. */
+static bool extents_await(struct isw_copier *c, unsigned int most)
+{
+	unsigned int busy;
+
+	while ((busy = extents_step(c)) > most)
+		if (!extents_wait(c, busy))
+			return false;
+	return true;
+}
+
+/* One that is idle; its phase is the caller's to change. NULL: none for now. */
 static struct extent *extent_get(struct isw_copier *c)
 {
 	struct extent *e = c->extents;
 
-	extents_await(c, ISW_COPY_EXTENTS - 1);
+	if (!extents_await(c, ISW_COPY_EXTENTS - 1))
+		return NULL;
 	while (e->phase != EXTENT_IDLE)
 		e++;
 	return e;
@@ -504,6 +542,33 @@ static bool slab_retires(struct isw_slab *slab)
 	retires = m && m->retiring;
 	rcu_read_unlock();
 	return retires;
+}
+
+/* Is a page of @slab, whose word is @word, on the disk and nowhere else? */
+static bool on_disk_alone(struct isw_slab *slab, u64 word)
+{
+	struct isw_mapping *m;
+	unsigned int live = 0;
+
+	if (word & ISW_WORD_STAGED)
+		return false;
+	rcu_read_lock();
+	m = rcu_dereference(slab->mapping);
+	if (m)
+		live = legs_view(m).live;
+	rcu_read_unlock();
+	return !(isw_word_legs(word) & live);
+}
+
+/* May one more ask for a page like that? Not the last extent. */
+static bool disk_reader_may_start(struct isw_copier *c)
+{
+	while (disk_readers(c) >= DISK_READERS) {
+		if (!extents_wait(c, DISK_READERS))
+			return false;
+		extents_step(c);
+	}
+	return true;
 }
 
 /* How many pages from @word on lack what the first one does, with their words. */
@@ -582,11 +647,14 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 		bool disk = dev->backup && isw_backup_takes(dev->backup) &&
 			    isw_staging_spare(&dev->backup->staging);
 
+		if (!e)
+			break;
 		slab_fill(slab, &legs);
 		needs = 0;
 		n = extent_find(e, words + i, min_t(u64, pages - i, c->max),
 				legs, disk, &needs);
-		if (n)
+		if (n && (!on_disk_alone(slab, e->words[0]) ||
+			  disk_reader_may_start(c)))
 			extent_start(e, (words - dev->words) + i, n, needs);
 		if (!(i % 1024))
 			cond_resched();
@@ -608,6 +676,7 @@ static void copy_work(struct work_struct *work)
 	u32 i;
 
 	legs_mend(c);
+	c->disk_waits = false;
 	for (i = 0; i < dev->nr_slabs && !READ_ONCE(c->stopping); i++) {
 		struct isw_slab *slab = &dev->slabs[i];
 
@@ -689,6 +758,11 @@ void isw_copier_start(struct isw_device *dev)
 
 void isw_copier_stop(struct isw_device *dev)
 {
-	WRITE_ONCE(dev->copier->stopping, true);
-	cancel_delayed_work_sync(&dev->copier->work);
+	struct isw_copier *c = dev->copier;
+
+	WRITE_ONCE(c->stopping, true);
+	cancel_delayed_work_sync(&c->work);
+	/* those that it left with the disk */
+	while (extents_step(c))
+		wait_event(c->wait, extents_wake(c));
 }

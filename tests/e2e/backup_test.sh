@@ -182,6 +182,56 @@ test_disk_fails_and_comes_back()
 	device_off
 }
 
+# Both legs and the disk fail, one after the other; nothing but staging has the pages.
+test_staging_keeps_what_is_on_broken_donors_when_the_disk_fails()
+{
+	device_on --donor-loss-timeout 10
+	pattern_write 0 2 VERSION1
+	wait_for 20 lab_counter_is client slabs_mapped 2
+	wait_for 20 lab_counter_is client staged_pages 0
+	disk hold
+	pattern_write 0 2 VERSION2	# the donors have it: it ends
+	daemon_kill donor1
+	daemon_kill donor2
+	wait_for 20 lab_counter_is client donors/donor1/state reconnecting
+	wait_for 20 lab_counter_is client donors/donor2/state reconnecting
+	disk write-error
+	wait_for 20 lab_counter_is client backup failed
+	wait_for 20 lab_counter_is client slabs_mapped 0
+	pattern_is 0 2 VERSION2
+	[ "$(lab_counter client lost_pages)" = 0 ]
+	disk linear
+	wait_for 20 lab_counter_is client staged_pages 0
+	pattern_is 0 2 VERSION2
+	device_off
+	daemon_up donor1
+	daemon_up donor2
+}
+
+# What donor1 had must be read from the disk, which is held; donor2 drains.
+test_slabs_move_on_while_others_wait_for_the_disk()
+{
+	device_on
+	pattern_write 0 32 MOVESON
+	wait_for 20 lab_counter_is client slabs_mapped 32
+	pattern_write 0 32 MOVESON
+	wait_for 20 lab_counter_is client staged_pages 0
+	[ "$(lab_counter client donors/donor2/slabs)" -gt 4 ]
+	disk hold
+	daemon_kill donor1
+	wait_for 20 lab_counter_is client donors/donor1/slabs 0
+	wait_for 20 lab_counter_is client slabs_mapped 32	# again
+	daemon_up donor1
+	wait_for 20 lab_counter_is client donors/donor1/state live
+	lab_run client 'echo 1 >/sys/kernel/config/infiniswap/infiniswap0/donors/donor2/drain'
+	wait_for 40 lab_counter_is client donors/donor2/slabs 0
+	disk go-on
+	wait_for 40 lab_counter_is client degraded_pages 0
+	pattern_is 0 32 MOVESON
+	[ "$(lab_counter client lost_pages)" = 0 ]
+	device_off
+}
+
 # put N WORD - 16 KiB of it at N times 16 KiB
 put()
 {
