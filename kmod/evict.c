@@ -143,12 +143,25 @@ static void check_activity(struct isw_donor *donor)
 	isw_ctrl_post(donor, &e->answer.hdr, ISW_MSG_ACTIVITY, e->msg.seq);
 }
 
-/* @by: jiffies, or 0: not wanted back any more. The earlier deadline counts. */
+/* A new session: what @g was told before holds until it is told again, or over. */
+void isw_evict_resume(struct isw_grant *g)
+{
+	if (g->evict_at && time_after_eq(jiffies, g->evict_at))
+		g->evict_at = 0;
+	g->evict_old = true;
+}
+
+/*
+ * @by: jiffies, or 0: not wanted back any more. The earlier deadline counts, but
+ * not that of an earlier session, which may have been called off since.
+ */
 static void grant_evict(struct isw_donor *donor, struct isw_grant *g,
 			struct isw_slab *slab, int i, unsigned long by)
 {
-	if (g->evict_at == by ||
-	    (by && g->evict_at && time_before(g->evict_at, by)))
+	if (!g->evict_old && by && g->evict_at && time_before(g->evict_at, by))
+		return;
+	g->evict_old = false;
+	if (g->evict_at == by)
 		return;
 	if (!g->evict_at) {
 		isw_stat_inc(donor->dev->stats, evictions);

@@ -12,18 +12,19 @@
 #include "ctrl.h"
 #include "device.h"
 #include "donor.h"
+#include "evict.h"
 #include "grant.h"
 #include "slab.h"
 #include "trace.h"
 
-/* Give a grant back and wait until the donor has it. */
-void isw_grant_return(struct isw_donor *donor, struct isw_grant_id id)
+/* Give a grant back and wait until the donor has it. 0, or what isw_call() says. */
+int isw_grant_return(struct isw_donor *donor, struct isw_grant_id id)
 {
 	struct isw_msg_release msg = isw_release_msg(id);
 	struct isw_call call = {};
 
 	trace_isw_grant_returned(donor, &id);
-	isw_call(donor, &call, &msg.hdr, ISW_MSG_RELEASE);
+	return isw_call(donor, &call, &msg.hdr, ISW_MSG_RELEASE);
 }
 
 /* ---- held ready --------------------------------------------------------- */
@@ -319,7 +320,7 @@ bool isw_grant_resume(struct isw_donor *donor, const struct isw_grant_info *g)
 			continue;
 		dev->ready[i].addr = g->addr;
 		dev->ready[i].rkey = g->rkey;
-		dev->ready[i].evict_at = 0;
+		isw_evict_resume(&dev->ready[i]);
 		dev->ready[i].resumed = true;
 		return true;
 	}

@@ -30,7 +30,7 @@ bool isw_grant_obtain(struct isw_device *dev, const struct isw_mapping *beside,
 int isw_grants_refill(struct isw_device *dev);
 void isw_grant_spare(struct isw_device *dev, const struct isw_grant *grant);
 void isw_grants_trim(struct isw_device *dev);
-void isw_grant_return(struct isw_donor *donor, struct isw_grant_id id);
+int isw_grant_return(struct isw_donor *donor, struct isw_grant_id id);
 
 /* a donor's ready grants when its session is new, or lost */
 bool isw_grant_is(const struct isw_grant *g, const struct isw_donor *donor,

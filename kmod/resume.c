@@ -7,6 +7,7 @@
 #include "ctrl.h"
 #include "device.h"
 #include "donor.h"
+#include "evict.h"
 #include "grant.h"
 #include "resume.h"
 #include "slab.h"
@@ -124,7 +125,7 @@ static bool slab_resume(struct isw_donor *donor, const struct isw_grant_info *g)
 			return true;
 		next.leg[leg].addr = g->addr;
 		next.leg[leg].rkey = g->rkey;
-		next.leg[leg].evict_at = 0;	/* if it still is, it is said again */
+		isw_evict_resume(&next.leg[leg]);
 		slab->mark = true;
 		isw_slab_publish(dev, slab, &next);
 		return true;
@@ -132,8 +133,18 @@ static bool slab_resume(struct isw_donor *donor, const struct isw_grant_info *g)
 	return false;
 }
 
-static int compare_list(struct isw_donor *donor, struct isw_msg_grants *raw)
+/* @g is listed, and not ours. A donor that refuses it has not got it either. */
+static int give_back(struct isw_donor *donor, struct isw_grant_id id)
 {
+	int ret = isw_grant_return(donor, id);
+
+	return ret == -EREMOTEIO ? 0 : ret;
+}
+
+/* Compare what @donor lists with what we have; with !@ours we have nothing. */
+static int compare_list(struct isw_donor *donor, bool ours)
+{
+	struct isw_msg_grants *raw = donor->list_buf;
 	u32 from = 0, count, i;
 	int ret;
 
@@ -148,12 +159,14 @@ static int compare_list(struct isw_donor *donor, struct isw_msg_grants *raw)
 		count = call.answer.grants.count;
 		if (!count && call.answer.grants.next)
 			return -EPROTO;
-		for (i = 0; i < count; i++) {
+		for (i = 0; i < count && !ret; i++) {
 			isw_wire_grant_decode(&raw->grant[i], &g);
-			if (g.length != donor->dev->cfg.slab_size ||
+			if (!ours || g.length != donor->dev->cfg.slab_size ||
 			    !slab_resume(donor, &g))
-				isw_grant_return(donor, g.id);
+				ret = give_back(donor, g.id);
 		}
+		if (ret)
+			return ret;
 		if (call.answer.grants.next && call.answer.grants.next <= from)
 			return -EPROTO;	/* it would go round for ever */
 		from = call.answer.grants.next;
@@ -164,14 +177,19 @@ static int compare_list(struct isw_donor *donor, struct isw_msg_grants *raw)
 /*
  * The donor answers LIST when all our old grants are registered anew, which
  * takes it long if they are many. Wait for that here, where nobody waits for
- * us, so that the comparison under dev->lock is quick.
+ * us, so that the comparison under dev->lock is quick. So it is if we have
+ * nothing of what it lists, for it was given up: that goes back here.
  */
 int isw_resume_await(struct isw_donor *donor)
 {
 	struct isw_msg_list list = {};
 	struct isw_call call = { .timeout = AWAIT_GRANTS };
+	int ret;
 
-	return isw_call(donor, &call, &list.hdr, ISW_MSG_LIST);
+	ret = isw_call(donor, &call, &list.hdr, ISW_MSG_LIST);
+	if (!ret && READ_ONCE(donor->state) == ISW_DONOR_CONNECTING)
+		ret = compare_list(donor, false);
+	return ret;
 }
 
 /*
@@ -191,7 +209,7 @@ int isw_resume_compare(struct isw_donor *donor)
 	for (n = 0; n < dev->nr_slabs; n++)
 		dev->slabs[n].mark = false;
 
-	ret = compare_list(donor, donor->list_buf);
+	ret = compare_list(donor, true);
 	isw_slabs_drain(dev);	/* before anything is published again */
 	if (ret)
 		return ret;

@@ -27,6 +27,7 @@ struct isw_grant {
 	u32 rkey;
 	bool resumed;			/* grant.c: listed by the new session */
 	unsigned long evict_at;		/* evict.c: jiffies when it goes; 0: it stays */
+	bool evict_old;			/* that is of an earlier session */
 };
 
 struct isw_slab;

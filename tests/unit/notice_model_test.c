@@ -17,8 +17,8 @@
 
 enum rule {
 	NONE_BROKEN,
-	LIST_KEEPS_MARKS,		/* the client believes what it heard before */
-	OFF_LOST_WITH_SESSION,		/* and is not told again what is called off */
+	MARKS_OUTLIVE_SESSION,		/* the client goes by what it heard before */
+	OFF_IS_NOT_SAID_AGAIN,		/* LIST is followed by deadlines alone */
 	HURRY_UNTOLD,			/* an earlier deadline is not told */
 	DRAWN_WITH_OFF_OWED,		/* evicted again before the call-off was sent */
 	HELD_OVER_A_BREAK,		/* a message of the old session is taken later */
@@ -38,12 +38,13 @@ struct state {
 	__u8 donor_at;		/* 2 bits */
 	__u8 told, warned;
 	__u8 client_at;		/* 2 bits */
+	__u8 old;		/* that is of an earlier session */
 	__u8 session;		/* 2 bits */
 	__u8 asked;		/* LIST is on its way */
 	__u8 way[PLACES];	/* 3 bits each */
 };
 
-#define STATES	(1u << 18)
+#define STATES	(1u << 19)
 
 static enum rule broken;
 static bool seen[STATES];
@@ -55,7 +56,8 @@ static __u32 pack(const struct state *s)
 	return s->donor_at | (__u32)s->told << 2 | (__u32)s->warned << 3 |
 	       (__u32)s->client_at << 4 | (__u32)s->session << 6 |
 	       (__u32)s->asked << 8 | (__u32)s->way[0] << 9 |
-	       (__u32)s->way[1] << 12 | (__u32)s->way[2] << 15;
+	       (__u32)s->way[1] << 12 | (__u32)s->way[2] << 15 |
+	       (__u32)s->old << 18;
 }
 
 static bool owed(const struct state *s)
@@ -135,7 +137,7 @@ static void donor_lists(struct next *x, const struct state *s)
 	t = add(x, s);
 	t->asked = 0;
 	t->way[n] = ANSWER;
-	if (broken != OFF_LOST_WITH_SESSION || s->donor_at)
+	if (broken != OFF_IS_NOT_SAID_AGAIN || s->donor_at)
 		t->told = 0;
 }
 
@@ -159,14 +161,14 @@ static void client_hears(struct next *x, const struct state *s)
 	for (i = at; i + 1 < PLACES; i++)
 		t->way[i] = t->way[i + 1];
 	t->way[PLACES - 1] = 0;
-	if (what == ANSWER) {			/* slab_resume() */
+	if (what == ANSWER) {			/* isw_evict_resume() */
 		t->session = LIVE;
-		if (broken != LIST_KEEPS_MARKS && broken != OFF_LOST_WITH_SESSION)
-			t->client_at = OFF;
-	} else if (what == 1 + OFF) {		/* grant_evict() */
+		t->old = broken != MARKS_OUTLIVE_SESSION;
+		t = add(x, t);			/* its time is over */
 		t->client_at = OFF;
-	} else if (t->client_at < what - 1) {
-		t->client_at = what - 1;	/* the earlier one counts */
+	} else if (s->old || what == 1 + OFF || s->client_at < what - 1) {
+		t->old = 0;			/* grant_evict() */
+		t->client_at = what - 1;
 	}
 }
 
@@ -258,8 +260,8 @@ TEST(finds_out_##name)							\
 	EXPECT_NE(NULL, search(rule));					\
 }
 
-FINDS_OUT(marks_that_outlive_a_session, LIST_KEEPS_MARKS)
-FINDS_OUT(call_offs_that_are_lost_with_a_session, OFF_LOST_WITH_SESSION)
+FINDS_OUT(marks_that_outlive_a_session, MARKS_OUTLIVE_SESSION)
+FINDS_OUT(call_offs_that_are_not_said_again, OFF_IS_NOT_SAID_AGAIN)
 FINDS_OUT(earlier_deadlines_that_nobody_is_told, HURRY_UNTOLD)
 FINDS_OUT(grants_evicted_anew_before_the_call_off_was_sent, DRAWN_WITH_OFF_OWED)
 FINDS_OUT(messages_that_outlive_a_session, HELD_OVER_A_BREAK)
