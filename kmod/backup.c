@@ -135,14 +135,15 @@ static void note_failed(struct isw_backup *b, blk_status_t status)
 	isw_stat_inc(b->dev->stats, backup_errors);
 	WRITE_ONCE(b->retry_at, jiffies + RETRY_PERIOD);
 	if (!xchg(&b->failed, true))
-		isw_err(b->dev, "backup: write failed (%d); pages that no donor has are kept and tried again\n",
-			blk_status_to_errno(status));
+		pr_err_ratelimited("%s: backup: write failed (%d); pages that no donor has are kept and tried again\n",
+				   b->dev->name, blk_status_to_errno(status));
 }
 
 static void note_up(struct isw_backup *b)
 {
 	if (unlikely(READ_ONCE(b->failed)) && xchg(&b->failed, false))
-		isw_info(b->dev, "backup: writes succeed again\n");
+		pr_info_ratelimited("%s: backup: writes succeed again\n",
+				    b->dev->name);
 }
 
 static void write_end(struct bio *bio)

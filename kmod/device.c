@@ -500,5 +500,7 @@ void isw_device_forget_donor(struct isw_device *dev, struct isw_donor *donor)
 	mutex_unlock(&dev->lock);
 	flush_delayed_work(&donor->work);
 	flush_delayed_work(&dev->tick_work);	/* it may have seen the donor */
+	mutex_lock(&isw_devices_lock);		/* so may isw_hca_remove() */
+	mutex_unlock(&isw_devices_lock);
 	isw_sysfs_remove_donor(donor);
 }

@@ -21,6 +21,7 @@
 #include "donor.h"
 #include "io.h"
 #include "pages.h"
+#include "pm.h"
 #include "rdma.h"
 #include "slab.h"
 
@@ -470,7 +471,7 @@ static bool write_awaits_mapping(struct isw_io *io)
 	isw_slab_want(dev, io->slab);
 	if (dev->backup && !READ_ONCE(dev->nr_ready))
 		return false;
-	if (!io->deadline)
+	if (!io->deadline || (!dev->backup && isw_pm_asleep()))
 		io->deadline = (jiffies + (dev->backup ? ISW_TICK :
 					   isw_stall_jiffies(dev))) | 1;
 	return time_before_eq(jiffies, io->deadline);

@@ -10,6 +10,7 @@
 #include <linux/random.h>
 
 #include "activity.h"
+#include "backup.h"
 #include "copier.h"
 #include "device.h"
 #include "donor.h"
@@ -68,7 +69,7 @@ static bool slab_bind(struct isw_device *dev, struct isw_slab *slab)
 	struct isw_mapping m = {};
 	unsigned int i;
 
-	if (!dev->backup && isw_pm_asleep())
+	if (isw_pm_asleep() && (!dev->backup || READ_ONCE(dev->backup->failed)))
 		return false;
 	for (i = 0; i < isw_legs_wanted(dev); i++) {
 		if (!isw_grant_obtain(dev, &m, &m.leg[i]))
