@@ -68,7 +68,7 @@ lab_up --donors 2 --client-mem 256M --donor-mem 1G \
 test_queue_pair_errors_under_load_cost_no_page()
 {
 	swap_on
-	load_start -p 2 -m 130 -R 20 -w 30 -t 25 -s "$RANDOM"
+	load_start -p 2 -m 130 -R 20 -w 30 -t 15 -s "$RANDOM"
 	for kind in read write control write read; do
 		break_queue_pair "$kind"
 	done
@@ -87,7 +87,7 @@ test_posts_that_are_refused_under_load_cost_no_page()
 	lab put client "$scratch/postfail/postfail.ko" /tmp
 	lab_run client insmod /tmp/postfail.ko
 	swap_on
-	load_start -p 2 -m 130 -R 20 -w 30 -t 25 -s "$RANDOM"
+	load_start -p 2 -m 130 -R 20 -w 30 -t 15 -s "$RANDOM"
 	for n in 1 2 6; do	# a request is given up after 8 rounds in vain
 		lab_run client "echo $n >/sys/module/postfail/parameters/fail"
 		wait_for 30 lab_counter_is client /sys/module/postfail/parameters/fail 0
@@ -102,7 +102,7 @@ test_posts_that_are_refused_under_load_cost_no_page()
 test_daemon_restarted_its_pages_fail_the_rest_is_right()
 {
 	swap_on
-	load_start -p 1 -m 260 -R 20 -w 30 -t 20 -e -s "$RANDOM"
+	load_start -p 1 -m 260 -R 20 -w 30 -t 12 -e -s "$RANDOM"
 	lab_run donor2 "kill -9 \$(pidof infiniswapd)"
 	lab_run donor2 daemon-up --slab_size=16M
 	load_end
@@ -114,7 +114,7 @@ test_daemon_restarted_its_pages_fail_the_rest_is_right()
 test_donor_killed_for_good_gives_eio_and_no_hang()
 {
 	swap_on
-	load_start -p 1 -m 260 -R 20 -w 30 -t 25 -e -s "$RANDOM"
+	load_start -p 1 -m 260 -R 20 -w 30 -t 15 -e -s "$RANDOM"
 	[ "$(lab_counter client donors/donor2/slabs)" -gt 0 ]
 	lab kill donor2
 	load_end
@@ -137,7 +137,7 @@ test_donor_that_came_back_is_used_again()
 	wait_for 60 lab_run donor2 pidof infiniswapd
 	swap_on
 	wait_for 30 lab_counter_is client donors/donor2/state live
-	lab exec client --timeout 200 -- pageverify -p 1 -m 260 -S 1 -R 0 -t 20 -s "$RANDOM" | tee "$result"
+	lab exec client --timeout 200 -- pageverify -p 1 -m 260 -S 1 -R 0 -t 10 -s "$RANDOM" | tee "$result"
 	[ "$(field bad)" = 0 ]
 	[ "$(lab_counter client donors/donor2/slabs)" -gt 0 ]
 	lab swap off
