@@ -18,6 +18,7 @@
 #include "queue.h"
 
 #define RETRY_PERIOD	HZ
+#define GATHER		32	/* staged pages that it is worth waking the work for */
 #define STAGING_MIN	SZ_1M
 #define STAGING_DEFAULT	((u64)SZ_64M)
 
@@ -27,10 +28,29 @@ void isw_backup_kick(struct isw_backup *b)
 		mod_delayed_work(isw_backup_wq, &b->work, 0);
 }
 
-/* Legs are through with some staged pages: they may be shed now. */
-void isw_backup_settled(struct isw_backup *b)
+/*
+ * There may be something to write, and nobody waits for it. To wake the work is to
+ * switch to it and back, which costs more than all else that is done for a page. So
+ * it is done for several together; a few wait for a tick or two.
+ */
+void isw_backup_staged(struct isw_backup *b)
 {
-	if (unlikely(READ_ONCE(b->failed)))
+	u32 queued = READ_ONCE(b->staging.nr_queued);
+
+	/* if no bio is idle, the one that ends next goes on */
+	if (READ_ONCE(b->failed) || (queued >= GATHER && READ_ONCE(b->nr_idle)))
+		isw_backup_kick(b);
+	else if (queued && !READ_ONCE(b->stopping))
+		queue_delayed_work(isw_backup_wq, &b->work, 1);
+}
+
+/*
+ * Legs are through with some staged pages: they may be shed now, or a request waits
+ * for the disk.
+ */
+void isw_backup_settled(struct isw_backup *b, bool waits)
+{
+	if (unlikely(waits || READ_ONCE(b->failed)))
 		isw_backup_kick(b);
 }
 
@@ -141,9 +161,10 @@ static void note_failed(struct isw_backup *b, blk_status_t status)
 
 static void note_up(struct isw_backup *b)
 {
-	if (unlikely(READ_ONCE(b->failed)) && xchg(&b->failed, false))
-		pr_info_ratelimited("%s: backup: writes succeed again\n",
-				    b->dev->name);
+	if (likely(!READ_ONCE(b->failed)) || !xchg(&b->failed, false))
+		return;
+	pr_info_ratelimited("%s: backup: writes succeed again\n", b->dev->name);
+	isw_backup_kick(b);	/* rather than at the next try */
 }
 
 static void write_end(struct bio *bio)
@@ -166,7 +187,10 @@ static void write_end(struct bio *bio)
 	spin_lock_irqsave(&b->lock, flags);
 	write_put(b, w);
 	/* under the lock: without it, @b may be freed as soon as all are idle */
-	isw_backup_kick(b);
+	if (b->nr_idle == 1)
+		isw_backup_kick(b);	/* the work may have found none */
+	else
+		isw_backup_staged(b);
 	spin_unlock_irqrestore(&b->lock, flags);
 }
 

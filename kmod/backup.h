@@ -50,7 +50,8 @@ void isw_backup_close(struct isw_device *dev);
 
 /* any context */
 void isw_backup_kick(struct isw_backup *b);
-void isw_backup_settled(struct isw_backup *b);
+void isw_backup_staged(struct isw_backup *b);
+void isw_backup_settled(struct isw_backup *b, bool waits);
 void isw_backup_read(struct isw_io *io);
 
 /* Would it make sense to stage pages that the disk lacks? */

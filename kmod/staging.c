@@ -300,7 +300,7 @@ void isw_staging_publish(struct isw_io *io)
 		st->nr_queued++;
 	}
 	unlock(st, &o, flags);
-	isw_backup_kick(io->dev->backup);
+	isw_backup_staged(io->dev->backup);
 }
 
 /*
@@ -333,7 +333,7 @@ bool isw_staging_settle(struct isw_io *io, bool acked)
 	over = atomic_dec_and_test(&io->pending);
 	unlock(st, &o, flags);
 	/* @io may be gone */
-	isw_backup_settled(st->dev->backup);
+	isw_backup_settled(st->dev->backup, !over);
 	return over;
 }
 
