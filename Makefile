@@ -17,6 +17,7 @@ SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+UDEVDIR ?= $(PREFIX)/lib/udev/rules.d
 
 CC := gcc
 INSTALL ?= install
@@ -197,7 +198,7 @@ demo: ## redis on remote memory: scripts/demo
 
 # ---- install, clean, help ------------------------------------------------
 
-install: install-modules install-userspace ## module, programs, manual, systemd unit; DESTDIR=, PREFIX=, KDIR=
+install: install-modules install-userspace ## module, programs, manual, systemd unit, udev rule; DESTDIR=, PREFIX=, KDIR=
 
 install-userspace: install-programs install-man install-config
 
@@ -216,6 +217,7 @@ install-man: $(man-pages)
 
 # A configuration that is there is the operator's.
 install-config:
+	$(INSTALL) -D -m 644 -t $(DESTDIR)$(UDEVDIR) packaging/90-infiniswap.rules
 	$(INSTALL) -d $(DESTDIR)$(UNITDIR)
 	sed 's|/usr/sbin/|$(SBINDIR)/|' packaging/infiniswapd.service \
 		>$(DESTDIR)$(UNITDIR)/infiniswapd.service

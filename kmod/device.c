@@ -77,7 +77,7 @@ struct isw_device *isw_device_create(const char *name)
 	dev->cfg = (struct isw_config) {
 		.slab_size = SZ_64M,
 		.queues = min(num_online_cpus(), (unsigned int)ISW_MAX_QUEUES),
-		.queue_depth = 32,
+		.queue_depth = 40,	/* a plug has 32, and must not take all */
 		.max_sessions = 16,
 		.integrity = true,
 		.spares = 4,

@@ -56,7 +56,7 @@ static const char usage[] =
 	"      --staging SIZE            memory for pages on their way to the disk\n"
 	"      --integrity 0|1           check a CRC of each page that is read (1)\n"
 	"      --queues N                hardware queues per direction, 1 to 4\n"
-	"      --queue-depth N           requests per hardware queue, 4 to 256 (32)\n"
+	"      --queue-depth N           requests per hardware queue, 4 to 256 (40)\n"
 	"      --max-sessions N          donors connected at most, 1 to 64 (16)\n"
 	"      --spares N                connected donors without a slab (4)\n"
 	"      --ready-grants N          grants held in advance, 1 to 16 (2)\n"

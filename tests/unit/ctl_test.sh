@@ -275,7 +275,7 @@ test_show_text_and_json()
 	has "$out" "pages_in_remote      1000"
 	has "$out" "10.7.0.3:9401"
 	ctl 0 show infiniswap0 --json
-	equal "$(json '["settings"]["queue_depth"]')" 32
+	equal "$(json '["settings"]["queue_depth"]')" 40
 	equal "$(json '["status"]["pages_out_remote"] + 1')" 2001
 	equal "$(json '["donors"][0]["state"]')" live
 	equal "$(json '["swap"]')" False

@@ -38,8 +38,9 @@ test_every_file_has_its_place_and_mode()
 	is 644 usr/local/share/man/man8/infiniswapctl.8
 	is 644 usr/local/share/man/man5/infiniswapd.conf.5
 	is 644 usr/local/lib/systemd/system/infiniswapd.service
+	is 644 usr/local/lib/udev/rules.d/90-infiniswap.rules
 	is 644 etc/infiniswap/infiniswapd.conf
-	[ "$(find "$root" -type f | wc -l)" = 7 ] || fail "more was installed" "$(find "$root" -type f)"
+	[ "$(find "$root" -type f | wc -l)" = 8 ] || fail "more was installed" "$(find "$root" -type f)"
 }
 
 test_unit_starts_the_program_that_was_installed()

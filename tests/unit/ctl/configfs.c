@@ -20,7 +20,7 @@
 
 static const char *const device_attrs[][2] = {
 	{ "size", "0" }, { "slab_size", "67108864" }, { "redundancy", "unset" },
-	{ "queues", "1" }, { "queue_depth", "32" }, { "max_sessions", "16" },
+	{ "queues", "1" }, { "queue_depth", "40" }, { "max_sessions", "16" },
 	{ "spares", "4" }, { "ready_grants", "2" }, { "stall_ms", "5000" },
 	{ "donor_loss_timeout", "30" }, { "slab_idle_timeout", "5" },
 	{ "slab_cold_timeout", "0" }, { "hot_slab", "0" }, { "power", "0" },
