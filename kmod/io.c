@@ -627,7 +627,7 @@ void isw_io_start(struct isw_io *io, struct isw_batch *batch)
 	isw_activity_count(io->dev, io->hwq +
 			   (io->write ? 0 : io->dev->cfg.queues),
 			   io->slab->index, count);
-	sg_init_table(io->sg, ISW_MAX_SEGMENTS);
+	sg_init_table(io->sg, blk_rq_nr_phys_segments(rq));
 	io->nents = isw_rq_map_sg(rq, io->sg);
 	isw_io_drive(io, batch);
 }
