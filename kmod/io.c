@@ -477,6 +477,19 @@ static bool write_awaits_mapping(struct isw_io *io)
 	return time_before_eq(jiffies, io->deadline);
 }
 
+/*
+ * What reads as zeros anyway needs no copy anywhere: the pages are as if they had
+ * been discarded. False: they are owned by somebody else.
+ */
+static bool write_zeros(struct isw_io *io)
+{
+	if (!write_claim(io))
+		return false;
+	isw_pages_discard(io->dev, io->page, io->count);
+	write_unclaim(io, io->count, 0);
+	return true;
+}
+
 static void io_put(struct isw_io *io);
 
 /*
@@ -507,6 +520,8 @@ static enum verdict io_write(struct isw_io *io, struct isw_batch *batch)
 	struct isw_mapping *m;
 	unsigned int legs;
 
+	if (!io->reserved && !io->claimed && isw_pages_all_zero(io))
+		return write_zeros(io) ? DONE : park(io, ISW_WAIT_WRITER);
 	if (dev->backup && !io->filled) {
 		if (!io->reserved && !isw_staging_reserve(io))
 			return POSTED;	/* to the line: driven again with slots */

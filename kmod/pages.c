@@ -6,6 +6,7 @@
  */
 #include <linux/crc32c.h>
 #include <linux/highmem.h>
+#include <linux/string.h>
 
 #include "device.h"
 #include "io.h"
@@ -91,6 +92,36 @@ void isw_pages_zero(struct isw_io *io, u32 first, u32 count)
 	struct walk w = { .piece = piece_zero };
 
 	walk(&w, io, first, count);
+}
+
+static void piece_is_zero(struct walk *w, void *addr, u32 len)
+{
+	w->enough = memchr_inv(addr, 0, len);
+}
+
+/* Most pages that are not have something at one of their ends. */
+static bool ends_are_zero(struct scatterlist *sg)
+{
+	const u64 *word;
+	bool zero;
+
+	if (sg->offset || sg->length < ISW_PAGE_SIZE)
+		return true;
+	word = kmap_local_page(sg_page(sg));
+	zero = !(word[0] | word[ISW_PAGE_SIZE / sizeof(*word) - 1]);
+	kunmap_local(word);
+	return zero;
+}
+
+/* Does the request have nothing but zeros? */
+bool isw_pages_all_zero(struct isw_io *io)
+{
+	struct walk w = { .piece = piece_is_zero };
+
+	if (likely(!ends_are_zero(io->sg)))
+		return false;
+	walk(&w, io, 0, io->count);
+	return !w.enough;
 }
 
 static void piece_copy_from(struct walk *w, void *addr, u32 len)

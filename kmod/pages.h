@@ -9,6 +9,7 @@ struct isw_io;
 
 /* Pages are counted from the request's first one. All: any context. */
 void isw_pages_zero(struct isw_io *io, u32 first, u32 count);
+bool isw_pages_all_zero(struct isw_io *io);
 void isw_pages_copy_to_staged(struct isw_io *io);
 void isw_pages_copy_from(struct isw_io *io, u32 page, const void *from);
 void isw_pages_crc(struct isw_io *io, u32 first, u32 count,

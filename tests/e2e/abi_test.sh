@@ -19,7 +19,7 @@ lab put client "$ISW_TOP"/docs/ABI/* /tmp/ABI
 lab put client "$here/guest/abi" "$here/guest/uevents" /tmp
 # One that is switched on and was written to, and one that was just made.
 lab_run client "infiniswapctl create --size 64M --slab-size 1M --redundancy none --donor donor1=10.7.0.101 &&
-	dd if=/dev/zero of=/dev/infiniswap0 bs=1M count=2 oflag=direct status=none &&
+	yes | dd of=/dev/infiniswap0 bs=1M count=2 iflag=fullblock oflag=direct status=none &&
 	mkdir $config/infiniswap1 $config/infiniswap1/donors/donor1"
 
 abi()

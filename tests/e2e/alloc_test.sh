@@ -135,7 +135,7 @@ test_requests_with_a_backup_allocate_nothing()
 	wait_for 20 lab_run client test -b /dev/infiniswap1
 	# slabs get memory when they are written to, if a grant is there
 	for _ in 1 2 3; do
-		lab_run client 'dd if=/dev/zero of=/dev/infiniswap1 bs=64k count=512 oflag=direct 2>&1'
+		lab_run client 'yes | dd of=/dev/infiniswap1 bs=64k count=512 iflag=fullblock oflag=direct 2>&1'
 	done
 	wait_for 20 lab_counter_is client "$config/slabs_mapped" 32
 	before=$(lab_counter client "$config/pages_out_backup")

@@ -72,6 +72,62 @@ test_one_read_of_pages_from_four_places()
 	no_request_failed
 }
 
+# fill WHAT KIB AT - so much of the output of program WHAT, AT KiB from the start
+fill()
+{
+	lab_run client "$1 | dd of=$device bs=4k count=$(($2 / 4)) seek=$(($3 / 4)) iflag=fullblock oflag=direct status=none"
+}
+
+# holds KIB AT WHAT
+holds()
+{
+	lab_run client "$3 | head -c $1k >/run/wanted
+		dd if=$device bs=4k count=$(($1 / 4)) skip=$(($2 / 4)) iflag=direct status=none | cmp - /run/wanted"
+}
+
+# In a slab of their own, then over pages that had something.
+test_pages_of_zeros_are_not_sent()
+{
+	local mapped before
+
+	mapped=$(lab_counter client slabs_mapped)
+	before=$(lab_counter client pages_out_remote)
+	fill "cat /dev/zero" 64 32768
+	[ "$(lab_counter client slabs_mapped)" -le "$mapped" ]
+	[ "$(lab_counter client pages_out_remote)" = "$before" ]
+	holds 64 32768 "cat /dev/zero"
+
+	fill yes 64 32768
+	[ "$(lab_counter client pages_out_remote)" = $((before + 16)) ]
+	fill "cat /dev/zero" 16 $((32768 + 16))
+	[ "$(lab_counter client pages_out_remote)" = $((before + 16)) ]
+	holds 16 32768 yes
+	holds 16 $((32768 + 16)) "cat /dev/zero"
+	holds 32 $((32768 + 32)) yes
+	no_request_failed
+}
+
+# A zero at each end, the first word that is not in the middle, or nearly all zeros.
+test_pages_with_a_byte_that_is_not_zero_are_sent()
+{
+	local at before
+
+	for at in 0 7 8 2047 4087 4095; do
+		before=$(lab_counter client pages_out_remote)
+		fill "{ head -c $at /dev/zero; echo -n x; cat /dev/zero; }" 4 32768
+		[ "$(lab_counter client pages_out_remote)" = $((before + 1)) ] ||
+			fail "byte $at"
+		holds 4 32768 "{ head -c $at /dev/zero; echo -n x; cat /dev/zero; }"
+	done
+	# of a request with several pages: the last byte of the last
+	before=$(lab_counter client pages_out_remote)
+	lab_run client "{ head -c 16383 /dev/zero; echo -n x; } |
+		dd of=$device bs=16k count=1 seek=$((32768 / 16)) iflag=fullblock oflag=direct status=none"
+	[ "$(lab_counter client pages_out_remote)" = $((before + 4)) ]
+	holds 16 32768 "{ head -c 16383 /dev/zero; echo -n x; }"
+	no_request_failed
+}
+
 test_1_mib_in_16_segments_is_one_request()
 {
 	seen rawio scatter 0 256 16
@@ -110,7 +166,7 @@ test_a_batch_is_posted_as_a_chain()
 	local posts calls
 
 	# what waits for a mapping is driven again one by one
-	lab_run client "dd if=/dev/zero of=$device bs=1M count=64 oflag=direct 2>&1"
+	lab_run client "yes | dd of=$device bs=1M count=64 iflag=fullblock oflag=direct 2>&1"
 	lab_run client 'cd /sys/kernel/tracing && echo p:isw_post_send rxe_post_send >kprobe_events
 		for event in kprobes/isw_post_send infiniswap/isw_leg_post; do
 			echo hist:keys=common_cpu >events/$event/trigger
