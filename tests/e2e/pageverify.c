@@ -7,7 +7,8 @@
  * process, page and version, the key comes from the seed, and mix() is a
  * bijection of 64 bits. So a page does not compress, no two of its words are
  * equal, and any word found in a wrong place tells whose it was: an old
- * version, another page, or nothing that was ever written.
+ * version, another page, or nothing that was ever written. With -Z its last
+ * words are zeros, and it compresses so far.
  */
 #include <err.h>
 #include <getopt.h>
@@ -49,6 +50,7 @@ struct options {
 	uint64_t seed;
 	bool huge;
 	bool expect_sigbus;
+	bool no_check;
 };
 
 /* What one process counts; only that process writes to it. */
@@ -84,12 +86,19 @@ static uint64_t name_of(unsigned int proc, uint64_t page, uint32_t version)
 	       page << VERSION_BITS | (version & VERSION_MASK);
 }
 
+static size_t filled_words = PAGE_WORDS;	/* of each page; zeros follow */
+
+static uint64_t word_of(uint64_t base, size_t i)
+{
+	return i < filled_words ? mix(base + i * MIX_STEP) : 0;
+}
+
 static void page_fill(uint64_t *words, uint64_t name, uint64_t key)
 {
 	uint64_t base = mix(name ^ key);
 
 	for (size_t i = 0; i < PAGE_WORDS; i++)
-		words[i] = mix(base + i * MIX_STEP);
+		words[i] = word_of(base, i);
 }
 
 /* The first wrong word, or PAGE_WORDS. */
@@ -98,7 +107,7 @@ static size_t page_check(const uint64_t *words, uint64_t name, uint64_t key)
 	uint64_t base = mix(name ^ key);
 
 	for (size_t i = 0; i < PAGE_WORDS; i++) {
-		if (words[i] != mix(base + i * MIX_STEP))
+		if (words[i] != word_of(base, i))
 			return i;
 	}
 	return PAGE_WORDS;
@@ -222,7 +231,7 @@ static void complain(const struct verifier *v, uint64_t page, size_t index)
 		"pageverify: process %u page %llu version %u address %p word %zu: expected %016llx, found %016llx: ",
 		v->proc, (unsigned long long)page, v->version[page],
 		(const void *)words, index,
-		(unsigned long long)mix(base + index * MIX_STEP),
+		(unsigned long long)word_of(base, index),
 		(unsigned long long)words[index]);
 	explain(v, words[index], index);
 }
@@ -424,7 +433,8 @@ static void child(const struct options *options, struct shared *shared,
 	wait_until(&shared->filled, options->procs, shared);
 	run_passes(&v);
 	__sync_fetch_and_add(&shared->passed, 1);
-	verify_all(&v);
+	if (!options->no_check)
+		verify_all(&v);
 }
 
 /* ---- the parent ------------------------------------------------------------- */
@@ -432,6 +442,8 @@ static void child(const struct options *options, struct shared *shared,
 struct report {
 	uint64_t start_ns, filled_ns, passed_ns, end_ns;
 	uint64_t pswpin, pswpout;	/* at the start, then how many since */
+	uint64_t filled_in, filled_out;	/* the same when all memory was filled */
+	uint64_t pass_in, pass_out;	/* from then to the end of the passes */
 	unsigned int failed;		/* processes that did not end by themselves */
 };
 
@@ -506,6 +518,15 @@ static unsigned int reap(unsigned int alive, struct shared *shared,
 	return alive;
 }
 
+static void passes_end(struct report *report)
+{
+	report->passed_ns = now_ns();
+	if (report->filled_ns) {
+		report->pass_in = vmstat("pswpin") - report->filled_in;
+		report->pass_out = vmstat("pswpout") - report->filled_out;
+	}
+}
+
 static void watch(const struct options *options, struct shared *shared,
 		  struct report *report)
 {
@@ -515,16 +536,18 @@ static void watch(const struct options *options, struct shared *shared,
 		pause_until_due(options, shared);
 		if (!report->filled_ns && shared->filled == options->procs) {
 			report->filled_ns = now_ns();
+			report->filled_in = vmstat("pswpin");
+			report->filled_out = vmstat("pswpout");
 			fprintf(stderr, "pageverify: filled\n");
 		}
 		if (!report->passed_ns && shared->passed == options->procs)
-			report->passed_ns = now_ns();
+			passes_end(report);
 		if (report->filled_ns && limit_reached(options, report))
 			shared->stop = true;
 	}
-	report->end_ns = now_ns();
 	if (!report->passed_ns)
-		report->passed_ns = report->end_ns;
+		passes_end(report);
+	report->end_ns = now_ns();
 	if (!report->filled_ns)
 		report->filled_ns = report->passed_ns;
 }
@@ -560,6 +583,9 @@ static void print(const struct options *options, const struct counts *sum,
 	printf("\"pswpin\": %llu, \"pswpout\": %llu, ",
 	       (unsigned long long)report->pswpin,
 	       (unsigned long long)report->pswpout);
+	printf("\"pass_in\": %llu, \"pass_out\": %llu, ",
+	       (unsigned long long)report->pass_in,
+	       (unsigned long long)report->pass_out);
 	printf("\"fill_s\": %.2f, \"pass_s\": %.2f, \"verify_s\": %.2f, \"seconds\": %.2f, ",
 	       seconds(report->start_ns, report->filled_ns),
 	       seconds(report->filled_ns, report->passed_ns),
@@ -644,19 +670,22 @@ static const char usage[] =
 	"  -I MS    a line each MS: progress TIME PAGES LONGEST, times in ns, TIME of\n"
 	"           the monotonic clock, LONGEST of one page since the last line\n"
 	"  -s SEED  (taken from the clock, and printed)\n"
+	"  -Z PCT   of each page that are zeros (0)\n"
+	"  -n       no check of all of it at the end\n"
 	"  -H       ask for huge pages instead of refusing them\n"
 	"  -e       expect lost pages: SIGBUS is counted and is no failure\n"
 	"  -h       this text\n\n"
 	"One line of JSON at the end. p50_us, p99_us and p999_us are of accesses that\n"
 	"waited for a page-in (faults), max_ms of all; bad counts wrong pages, eio\n"
-	"lost ones, failed processes that died. pswpin and pswpout are the system's.\n"
+	"lost ones, failed processes that died. pswpin and pswpout are the system's,\n"
+	"pass_in and pass_out those of the passes.\n"
 	"Exit status: 0 all pages right, 1 not so, 2 wrong usage.\n";
 
 static void parse(struct options *options, int argc, char **argv)
 {
 	int opt;
 
-	while ((opt = getopt(argc, argv, "p:m:S:R:w:t:i:I:s:Heh")) >= 0) {
+	while ((opt = getopt(argc, argv, "p:m:S:R:w:t:i:I:s:Z:nHeh")) >= 0) {
 		switch (opt) {
 		case 'p':
 			options->procs = (unsigned int)number(optarg, 1, MAX_PROCS);
@@ -684,6 +713,12 @@ static void parse(struct options *options, int argc, char **argv)
 			break;
 		case 's':
 			options->seed = number(optarg, 0, UINT64_MAX);
+			break;
+		case 'Z':
+			filled_words = PAGE_WORDS * (100 - number(optarg, 0, 99)) / 100;
+			break;
+		case 'n':
+			options->no_check = true;
 			break;
 		case 'H':
 			options->huge = true;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * redisload: fills a redis server with values that do not compress, reads all
- * of them back, or reads them at random and takes the time.
+ * redisload: fills a redis server with values that do not compress (or so far as
+ * it is told), reads all of them back, or reads them at random and takes the time.
  *
  * A value follows from the seed and its key alone, so it can be verified
  * without being kept: the program stays small, and locked in memory, on a
@@ -39,6 +39,7 @@ struct options {
 	uint16_t port;
 	uint32_t keys;
 	uint32_t value_bytes;		/* a multiple of 8 */
+	uint32_t zeros;			/* of these, percent, at the end */
 	uint64_t seed;			/* of the values */
 	uint64_t order;			/* seed of the random reads */
 	unsigned int depth;		/* requests under way: load and verify */
@@ -60,12 +61,19 @@ static uint64_t value_base(const struct options *options, uint32_t key)
 	return mix(mix(options->seed) ^ key);
 }
 
+static uint64_t value_word(const struct options *options, uint64_t base, uint32_t i)
+{
+	uint32_t words = options->value_bytes / sizeof(uint64_t);
+
+	return i < words * (100 - options->zeros) / 100 ? mix(base + i * MIX_STEP) : 0;
+}
+
 static void value_fill(const struct options *options, uint32_t key, uint64_t *value)
 {
 	uint64_t base = value_base(options, key);
 
 	for (uint32_t i = 0; i < options->value_bytes / sizeof(*value); i++)
-		value[i] = mix(base + i * MIX_STEP);
+		value[i] = value_word(options, base, i);
 }
 
 /* @value comes off the wire and need not be aligned. */
@@ -76,7 +84,7 @@ static bool value_is(const struct options *options, uint32_t key, const char *va
 
 	for (uint32_t i = 0; i < options->value_bytes / sizeof(word); i++) {
 		memcpy(&word, value + i * sizeof(word), sizeof(word));
-		if (word != mix(base + i * MIX_STEP))
+		if (word != value_word(options, base, i))
 			return false;
 	}
 	return true;
@@ -446,6 +454,7 @@ static const char usage[] =
 	"  -p PORT   port of the server (6379)\n"
 	"  -n KEYS   (1000)\n"
 	"  -z BYTES  size of a value, a multiple of 8 up to 64 KiB (4080)\n"
+	"  -Z PCT    of a value that are zeros (0: it does not compress)\n"
 	"  -s SEED   which values (1)\n"
 	"  -r SEED   read: in which order (1)\n"
 	"  -d N      requests under way for load and verify, up to 64 (16)\n"
@@ -460,7 +469,7 @@ static void parse(struct options *options, int argc, char **argv)
 {
 	int opt;
 
-	while ((opt = getopt(argc, argv, "u:p:n:z:s:r:d:t:T:h")) >= 0) {
+	while ((opt = getopt(argc, argv, "u:p:n:z:Z:s:r:d:t:T:h")) >= 0) {
 		switch (opt) {
 		case 'u':
 			options->socket = optarg;
@@ -475,6 +484,9 @@ static void parse(struct options *options, int argc, char **argv)
 			options->value_bytes = (uint32_t)number(optarg, 8, MAX_VALUE);
 			if (options->value_bytes % 8)
 				errx(EXIT_USAGE, "%s: not a multiple of 8", optarg);
+			break;
+		case 'Z':
+			options->zeros = (uint32_t)number(optarg, 0, 100);
 			break;
 		case 's':
 			options->seed = number(optarg, 0, UINT64_MAX);

@@ -141,6 +141,25 @@ test_a_stale_page_is_seen()
 	seen 'page 400 .* process 0 page 400 version'
 }
 
+test_of_pages_that_compress_every_byte_is_looked_at_too()
+{
+	begin -t 3 -Z 70
+	peek 500 "$scratch/page"
+	[ "$(tail -c 2048 "$scratch/page" | tr -d '\0' | wc -c)" = 0 ] || fail "its end is not zeros"
+	printf '\1' | dd of="$scratch/page" bs=1 seek=4000 conv=notrunc status=none
+	poke "$scratch/page" 500
+	ended 1
+	seen '"bad": 1,'
+	seen 'page 500 version 0 .* word 500: expected 0000000000000000'
+}
+
+test_without_the_last_check_nothing_is_verified_after_the_passes()
+{
+	begin -t 1 -n
+	ended 0
+	seen '"verify_s": 0.00'
+}
+
 test_sigterm_ends_the_passes_and_all_is_verified()
 {
 	begin -t 600
