@@ -3,21 +3,18 @@
 
 import argparse
 import json
-import os
-import signal
-import subprocess
-import sys
 
-from lab import LabError, cache, state
+from common import Failed, program
+from common.clock import Clock
+from lab import cache, state
 from lab.up import require_machine
 
-from . import CHECKOUT, Failed, table
+from . import table
 from .arms import ARMS, DONORS
-from .progress import Clock, Progress
+from .progress import Progress
 from .run import CLIENT_MIB, DONOR_MIB, Run
 
-SETUP = CHECKOUT / "scripts/setup"
-LAB_NAME = "demo"   # a lab of the user's in this checkout is left alone
+LAB_NAME = "demo"
 LIMIT = 600         # seconds after set-up; a quiet machine needs half of them
 _CACHE_MIB = 3000   # what set-up puts into the cache the first time
 
@@ -52,16 +49,6 @@ def options():
     return chosen
 
 
-def command(*argv):
-    """A step of the set-up; its stderr is for the user, its output is returned."""
-    result = subprocess.run([str(word) for word in argv], cwd=CHECKOUT, text=True,
-                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
-    if result.returncode:
-        print(result.stdout, end="", file=sys.stderr)
-        raise Failed(f"{' '.join(str(word) for word in argv)}: status {result.returncode}")
-    return result.stdout.strip()
-
-
 def check_machine():
     """Say now what would stop the demo after minutes of downloading."""
     if state.running():
@@ -69,17 +56,6 @@ def check_machine():
     require_machine([{"memory_mib": CLIENT_MIB}] + DONORS * [{"memory_mib": DONOR_MIB}])
     if not (cache.directory() / "images").exists():
         cache.require_space(_CACHE_MIB, "the first set-up")
-
-
-def set_up():
-    """Packages, the guests' kernel and image, the build. Quick when it is all there."""
-    print("demo: set-up: packages, guest kernel and image, build (minutes the first time)",
-          flush=True)
-    command(SETUP, "packages", "build", "lab")
-    command(SETUP, "image")
-    kdir = command(SETUP, "kdir")
-    jobs = f"-j{len(os.sched_getaffinity(0))}"
-    command("make", "-s", jobs, f"KDIR={kdir}", "all", "guest-programs")
 
 
 def lines_about(results):
@@ -108,13 +84,12 @@ def succeeded(results):
 
 
 def main():
-    # SIGTERM unwinds like Ctrl-C, so that the guests end with the demo.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    os.environ["LAB_NAME"] = LAB_NAME
     chosen = options()
     check_machine()
-    set_up()
-    clock = Clock(chosen.limit)
+    print("demo: set-up: packages, guest kernel and image, build (minutes the first time)",
+          flush=True)
+    program.set_up()
+    clock = Clock(chosen.limit, "the demo (--limit)")
     progress = Progress(clock)
     results = []
     for arm in chosen.arms:
@@ -133,10 +108,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (Failed, LabError) as failure:
-        print(f"demo: {failure}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    program.run(LAB_NAME, main)

@@ -4,7 +4,7 @@
 import json
 import statistics
 
-from . import CHECKOUT, Failed
+from common import GUEST_SCRIPTS, Failed
 
 DEVICE = "infiniswap0"
 SWAP_MIB = 512
@@ -12,7 +12,6 @@ SLAB_MIB = 16
 DONORS = 2
 STOP_SECONDS = 6
 _READS = 1000       # pages that the READ time is taken of
-_SCRIPTS = CHECKOUT / "tests/bench/guest"
 
 # Field 14 of proc(5) is the user-space time; the name, field 2, has no blanks.
 _STOP = f"""
@@ -82,7 +81,7 @@ class Infiniswap(Arm):
 
     def _rdma_read_us(self, guests):
         """The median of single 4 KiB RDMA READs while redis rests."""
-        guests.put("client", _SCRIPTS / "read-latency")
+        guests.put("client", GUEST_SCRIPTS / "read-latency")
         times = guests.run("client", "/run/read-latency", str(_READS)).split()
         if len(times) < _READS // 10:
             raise Failed(f"only {len(times)} of {_READS} pages were read from donors")
@@ -98,9 +97,9 @@ class NvmeRdma(Arm):
     def swap_on(self, guests):
         address = guests.run("donor1", "ip -4 -o address show dev eth0"
                                        " | sed 's|.* inet \\([0-9.]*\\)/.*|\\1|'")
-        guests.put("donor1", _SCRIPTS / "nvmet-up")
+        guests.put("donor1", GUEST_SCRIPTS / "nvmet-up")
         guests.run("donor1", "/run/nvmet-up", address, str(SWAP_MIB))
-        guests.put("client", _SCRIPTS / "nvme-swap-on")
+        guests.put("client", GUEST_SCRIPTS / "nvme-swap-on")
         guests.run("client", "/run/nvme-swap-on", address)
 
 
@@ -127,7 +126,7 @@ class _Disk(Arm):
         self._iops = max(1, round(1e6 / (self.slower * reads[-1])))
 
     def swap_on(self, guests):
-        guests.put("client", _SCRIPTS / "disk-swap-on")
+        guests.put("client", GUEST_SCRIPTS / "disk-swap-on")
         guests.run("client", "/run/disk-swap-on", self.rotational)
 
     def before_reads(self, guests):

@@ -1,30 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is going on, for the person who waits; and the time limit."""
+"""What is going on, for the person who waits."""
 
 import sys
 import time
 
-from . import OutOfTime
-
 _EVERY = 10     # seconds between two lines of one step where there is no terminal
-
-
-class Clock:
-    """Seconds since the start, and how many are left."""
-
-    def __init__(self, limit):
-        self._start = time.monotonic()
-        self.limit = limit
-
-    def spent(self):
-        return time.monotonic() - self._start
-
-    def left(self):
-        return self.limit - self.spent()
-
-    def check(self):
-        if self.left() <= 0:
-            raise OutOfTime(f"the demo's limit of {self.limit:.0f} s is reached (--limit)")
 
 
 class Progress:

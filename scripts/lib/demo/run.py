@@ -3,18 +3,15 @@
 
 All arms have the same client, but for what it swaps to."""
 
-import json
+from common import Failed, Hung, OutOfTime
+from common.guests import Guests
+from common.redis import VALUE_BYTES, Redis
 
-from . import CHECKOUT, Failed, Hung, OutOfTime
 from .arms import STOP_SECONDS
-from .guests import Guests
 
 CLIENT_MIB = 192
 DONOR_MIB = 768
 PAGE_CLUSTER = 3        # the kernel's default: up to 8 pages are read at once
-VALUE_BYTES = 4080      # with redis' own bytes one page of its allocator
-_REDIS_UP = CHECKOUT / "tests/bench/guest/redis-up"
-_NO_ANSWER = 3          # exit status of redisload
 
 
 class Run:
@@ -27,6 +24,7 @@ class Run:
         self._progress = progress
         self._earlier = earlier     # results of the arms before
         self._guests = Guests(clock)
+        self._redis = None
         self.result = {"arm": arm.name, "outcome": "started"}
 
     def run(self):
@@ -59,8 +57,6 @@ class Run:
                         "--sysctl", f"vm.page-cluster={PAGE_CLUSTER}", *self._arm.up_options)
         self._step("swap on")
         self._arm.swap_on(self._guests)
-        self._guests.put("client", _REDIS_UP)
-        self._guests.run("client", "/run/redis-up")
         self._load()
         if self._arm.verified:
             self._verify()
@@ -78,6 +74,8 @@ class Run:
         memory = self._memory_kib()
         keys = -(-2 * memory * 1024 // VALUE_BYTES)
         self.result.update(memory_kib=memory, keys=keys)
+        self._redis = Redis(self._guests, keys, self._options.seed)
+        self._redis.up()
         self._step(f"loading {keys} values, {keys * VALUE_BYTES >> 20} MiB;"
                    f" the client's MemTotal is {memory >> 10} MiB")
         self._redisload("load")
@@ -103,25 +101,14 @@ class Run:
 
     def _redisload(self, verb, *options, key=None):
         """Run it, show how far it is, and keep what it says as the result's KEY."""
-        command = ["redisload", "-u", "/run/redis.socket", "-n", str(self.result["keys"]),
-                   "-z", str(VALUE_BYTES), "-s", str(self._options.seed), *options, verb]
-        said = []
+        def on_percent(percent):
+            self._progress.update(f"{self._arm.name}: {verb} {percent} %")
 
-        def on_line(line):
-            words = line.split()
-            if words[:1] == [verb]:
-                done, _, of = words[1].partition("/")
-                self._progress.update(f"{self._arm.name}: {verb} {100 * int(done) // int(of)} %")
-            else:
-                said.append(line)
-
-        status, output = self._guests.follow("client", command, on_line)
-        if output:
-            self.result[key or verb] = json.loads(output)
-        if status == _NO_ANSWER:
-            raise Hung(" ".join(said))
-        if status:
-            raise Failed(f"{verb}: {' '.join(said[:3]) or output} (status {status})")
+        try:
+            self._redis.load(verb, *options, on_percent=on_percent)
+        finally:
+            if self._redis.said:
+                self.result[key or verb] = self._redis.said
 
     def _check_logs(self):
         """Reports of bugs in a guest's kernel log; the lab knows what to look for."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The lab as the demo uses it: guests are booted, asked, listened to and ended."""
+"""The lab as a program uses it: guests are booted, asked, listened to and ended."""
 
 import contextlib
 import os
@@ -55,9 +55,18 @@ class Guests:
         return self
 
     def __exit__(self, *_):
+        self.down()
+
+    @staticmethod
+    def down():
+        """End them, also those that hang, and when no time is left."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run([LAB, "down"], stdin=subprocess.DEVNULL, capture_output=True,
                            timeout=60, check=False)
+
+    def limit(self, clock):
+        """Another limit of time from now on."""
+        self._clock = clock
 
     def up(self, *options):
         """Boot. Once more if that fails: on a busy machine a guest may be too slow."""
