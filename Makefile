@@ -190,8 +190,11 @@ soak: ## long runs, to be gone on with: scripts/soak --help, docs/reliability.md
 	@scripts/soak stall-mirror
 	@scripts/soak low-memory
 
-bench: ## instructions that a page costs, against NVMe over RDMA: scripts/bench
+bench: ## what a page costs, in instructions and time, against what else there is: scripts/bench
 	@scripts/bench
+
+bench-full: ## more of it, hours of it, to be gone on with: scripts/bench full --help
+	@scripts/bench full
 
 demo: ## redis on remote memory: scripts/demo
 	@scripts/demo
@@ -242,7 +245,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14 | sed 's/^/  make /'
 
 .PHONY: all modules modules-if-any daemon tools guest-programs unit-programs \
-	unit kselftest style test check check-debug soak bench demo install install-userspace install-programs \
+	unit kselftest style test check check-debug soak bench bench-full demo install install-userspace install-programs \
 	install-man install-config install-modules \
 	clean help
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""The ledger of scripts/soak: results as JSON, one a line, only ever appended to.
+"""The ledgers of scripts/soak and scripts/bench: results as JSON, one a line, only appended to.
 
   ledger.py FILE append KEY=VALUE...            numbers, true and false are not strings
   ledger.py FILE count PART SOURCE KERNEL       print the sum of "count" of what was right
@@ -26,7 +26,7 @@ def read(path):
             try:
                 entries.append(json.loads(line))
             except ValueError:
-                sys.exit(f"soak: {path}:{number}: not JSON")
+                sys.exit(f"{path}:{number}: not JSON")
     return entries
 
 
@@ -43,6 +43,10 @@ def append(path, settings):
     for setting in settings:
         key, _, text = setting.partition("=")
         entry[key] = text if key in _LABELS else value(text)
+    write(path, entry)
+
+
+def write(path, entry):
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     with open(path, "a") as file:
         file.write(json.dumps(entry) + "\n")

@@ -20,8 +20,11 @@ PACKAGES_LAB="gcc libc6-dev python3 kmod cpio e2fsprogs xz-utils
 PACKAGES_KERNEL="make gcc libc6-dev flex bison bc libelf-dev libssl-dev
 	perl kmod xz-utils"
 
+# To draw what was measured.
+PACKAGES_BENCH="gnuplot-nox"
+
 # To run the whole test suite.
-PACKAGES_CHECK="bzip2 gnuplot-nox groff-base libasan8 libubsan1 shellcheck rsync perl sparse"
+PACKAGES_CHECK="bzip2 groff-base libasan8 libubsan1 shellcheck rsync perl sparse"
 
 # packages_of SET... - print the packages of the named sets.
 packages_of()
@@ -33,9 +36,10 @@ packages_of()
 		build)	echo "$PACKAGES_BUILD" ;;
 		lab)	echo "$PACKAGES_LAB" ;;
 		kernel)	echo "$PACKAGES_KERNEL" ;;
-		check)	echo "$PACKAGES_BUILD $PACKAGES_LAB $PACKAGES_CHECK" ;;
+		bench)	echo "$PACKAGES_BENCH" ;;
+		check)	echo "$PACKAGES_BUILD $PACKAGES_LAB $PACKAGES_BENCH $PACKAGES_CHECK" ;;
 		*)
-			echo "setup: no package set is called '$set' (known: build, lab, kernel, check)" >&2
+			echo "setup: no package set is called '$set' (known: build, lab, kernel, bench, check)" >&2
 			return 2 ;;
 		esac
 	done

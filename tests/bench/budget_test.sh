@@ -41,7 +41,7 @@ within_budget()
 
 test_costs_are_measured()
 {
-	"$ISW_TOP/scripts/bench" --arms none --mtu 4096 --operations page-in,page-out --repeats 3 \
+	"$ISW_TOP/scripts/bench" instructions --arms none --mtu 4096 --operations page-in,page-out --repeats 3 \
 		--no-profile ${ISW_BUILT:+--no-build} --out "$out"
 }
 

@@ -1,119 +1,42 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""scripts/bench: the command line, and the order of things."""
+"""scripts/bench: which of its parts runs."""
 
 import argparse
-import csv
-import json
-import os
-import signal
 import sys
-from pathlib import Path
+import time
 
-from lab import LabError
+from common import program
 
-from . import CHECKOUT, Failed, report
-from .arms import ARMS
-from .measure import OPERATIONS, measure
-from .split import Symbols, split
+from . import instructions, times
 
-LAB_NAME = "bench"      # a lab of the user's in this checkout is left alone
-_PROFILED = {("none", 4096), ("mirror", 4096), ("none", 1024)}
-_SAMPLED = ("page-in", "page-out")
+_PARTS = {"instructions": instructions.main, "times": times.main, "full": times.main_full}
 
 
-def options():
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Instructions that a page costs which is swapped to remote memory.\n\n"
-        "One virtual machine for each arm is client and donor at once, with Soft-RoCE between,\n"
-        "and its clock counts instructions: figures repeat, on a busy machine too. They are\n"
-        "compared with those of NVMe over RDMA to a RAM disk.",
-        epilog="Exit status: 0 if all was measured, 1 if not; 2: wrong usage.")
-    parser.add_argument("--arms", metavar="LIST", default=",".join(ARMS),
-                        help="which, in this order (default: %(default)s)")
-    parser.add_argument("--mtu", metavar="LIST", default="4096,1024",
-                        help="of RoCE (default: %(default)s)")
-    parser.add_argument("--operations", metavar="LIST", default=",".join([*OPERATIONS, "idle"]),
-                        help="default: %(default)s")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N",
-                        help="of each operation, a seed each (default: %(default)s)")
-    parser.add_argument("--no-profile", dest="profile", action="store_false",
-                        help="do not sample what runs")
-    parser.add_argument("--no-build", dest="build", action="store_false",
-                        help="take the build as it is")
-    parser.add_argument("--out", default=CHECKOUT / "build/bench", type=Path, metavar="DIR",
-                        help="for raw results and the report (default: build/bench)")
-    chosen = parser.parse_args()
-    chosen.arms = chosen.arms.split(",")
-    chosen.operations = chosen.operations.split(",")
-    chosen.mtu = chosen.mtu.split(",")
-    for name, values, known in (("arms", chosen.arms, ARMS), ("mtu", chosen.mtu, ("4096", "1024")),
-                                ("operations", chosen.operations, (*OPERATIONS, "idle"))):
-        for value in values:
-            if value not in known:
-                parser.error(f"--{name}: there is no '{value}' (known: {', '.join(known)})")
-    if chosen.repeats < 1:
-        parser.error(f"--repeats {chosen.repeats}: must be positive")
-    return chosen
-
-
-def _measure(name, mtu, chosen):
-    """One arm. What goes wrong is its result."""
-    profiled = chosen.profile and (name, mtu) in _PROFILED
-    sampled = [operation for operation in _SAMPLED if profiled and operation in chosen.operations]
-    try:
-        result, samples, symbols = measure(ARMS[name], mtu, chosen.operations, chosen.repeats,
-                                           sampled, chosen.build)
-    except Failed as failure:
-        return {"failed": str(failure)}
-    if samples:
-        symbols = Symbols(symbols)
-        result["split"] = {operation: split(text, symbols, result[operation]["instructions"])
-                           for operation, text in samples.items()}
-    return result
-
-
-def _save(results, out):
-    """All of it as JSON, each run's figures as CSV."""
-    out.mkdir(parents=True, exist_ok=True)
-    with open(out / "instructions.json", "w") as file:
-        json.dump([{"arm": arm, "mtu": mtu, **result}
-                   for (arm, mtu), result in results.items()], file, indent=2)
-    with open(out / "instructions.csv", "w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["mtu", "operation", "run", "instructions", "daemon_ns", "arm"])
-        for (arm, mtu), result in results.items():
-            for operation in OPERATIONS:
-                runs = result.get(operation, {}).get("runs", ())
-                for number, cost in enumerate(runs, 1):
-                    daemon = result[operation]["daemon_runs"][number - 1]
-                    rows.writerow([mtu, operation, number, f"{cost:.0f}", f"{daemon:.0f}", arm])
+def _both():
+    """The default: what `make bench` is."""
+    status = 0
+    for name in ("instructions", "times"):
+        begin = time.monotonic()
+        status |= _PARTS[name]([])
+        print(f"bench: {name}: {(time.monotonic() - begin) / 60:.0f} minutes", flush=True)
+    return status
 
 
 def main():
-    # SIGTERM unwinds like Ctrl-C, so that the guest ends with this.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    os.environ["LAB_NAME"] = LAB_NAME
-    chosen = options()
-    results = {}
-    for mtu in map(int, chosen.mtu):
-        for name in chosen.arms:
-            print(f"bench: {name}, MTU {mtu}", file=sys.stderr, flush=True)
-            results[name, mtu] = _measure(name, mtu, chosen)
-            if "failed" in results[name, mtu]:
-                print(f"bench: {results[name, mtu]['failed']}", file=sys.stderr, flush=True)
-            _save(results, chosen.out)
-    text = report.render(results, chosen.operations)
-    (chosen.out / "instructions.md").write_text(text)
-    print(text, end="")
-    return 1 if any("failed" in result for result in results.values()) else 0
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="What swapping to remote memory costs, against what else could be used.",
+        epilog="parts, each with options of its own (scripts/bench PART --help):\n"
+        "  instructions  that a page costs: exact, on a busy machine too\n"
+        "  times         latency and throughput, on a quiet machine\n"
+        "  full          more of them, in steps that go on where the last one ended\n"
+        "Without a part: instructions, then times. Results: build/bench.")
+    parser.add_argument("part", nargs="?", choices=_PARTS, metavar="PART")
+    chosen = parser.parse_args(sys.argv[1:2])
+    if not chosen.part:
+        return _both()
+    return _PARTS[chosen.part](sys.argv[2:])
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (Failed, LabError) as failure:
-        print(f"bench: {failure}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    program.run("bench", main)

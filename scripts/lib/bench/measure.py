@@ -3,7 +3,8 @@
 
 import statistics
 
-from . import Failed
+from common import Failed
+
 from .guest import Guest
 
 # Bytes of an Ethernet frame's payload that make RoCE's MTU what it is.
@@ -25,7 +26,7 @@ def _numbers(line):
 
 def _once(guest, arm, operation, seed, *samples):
     pages = IDLE_SECONDS if operation == "idle" else OPERATIONS[operation][1]
-    return _numbers(guest.run("/lab/bin/pagecost", operation, str(pages), str(seed), arm.stat,
+    return _numbers(guest.client.run("/lab/bin/pagecost", operation, str(pages), str(seed), arm.stat,
                               *samples))
 
 
@@ -61,12 +62,12 @@ def measure(arm, mtu, operations, repeats, sampled, build):
     """Boot, run, end. Returns the results, and samples by operation with the kernel's symbols."""
     results, samples = {}, {}
     with Guest(build) as guest:
-        guest.run(f"ip link set eth0 mtu {_FRAME[mtu]}")
+        guest.client.run(f"ip link set eth0 mtu {_FRAME[mtu]}")
         arm.up(guest)
-        active = guest.run("ibv_devinfo -d rxe0 | sed -n 's/.*active_mtu:[[:space:]]*\\([0-9]*\\).*/\\1/p'")
+        active = guest.client.run("ibv_devinfo -d rxe0 | sed -n 's/.*active_mtu:[[:space:]]*\\([0-9]*\\).*/\\1/p'")
         if active.strip() != str(mtu):
             raise Failed(f"RoCE's MTU is {active.strip()}, not {mtu}")
-        guest.run("echo 0 >/proc/sys/vm/page-cluster")
+        guest.client.run("echo 0 >/proc/sys/vm/page-cluster")
         for operation in operations:
             if operation == "idle":
                 results[operation] = _once(guest, arm, operation, 1)
@@ -74,6 +75,6 @@ def measure(arm, mtu, operations, repeats, sampled, build):
                 results[operation] = _operation(guest, arm, operation, repeats)
         for operation in sampled:
             _once(guest, arm, operation, 1, "/run/samples")
-            samples[operation] = guest.run("cat /run/samples")
-        symbols = guest.run("cat /proc/kallsyms") if sampled else None
+            samples[operation] = guest.client.run("cat /run/samples")
+        symbols = guest.client.run("cat /proc/kallsyms") if sampled else None
     return results, samples, symbols

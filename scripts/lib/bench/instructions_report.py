@@ -3,6 +3,7 @@
 
 from .arms import BASELINE
 from .measure import IDLE_SECONDS
+from .markdown import table
 from .split import CLIENT, DONOR, DONOR_USER
 
 # Arm, operation, and the most that it may have of what the baseline has, by RoCE's MTU.
@@ -14,11 +15,6 @@ _TARGETS = (
     ("mirror", "reclaim-merged", {4096: 2.0}),
 )
 _INTEGRITY_TARGET = 0.08    # of the client's instructions
-
-
-def table(head, rows):
-    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
 def _cost(results, arm, mtu, operation):
