@@ -14,7 +14,7 @@
 
 #define DEFAULT_SOCKET	"/run/infiniswap/infiniswapd.sock"
 #define ANSWER_MAX	(16u << 20)
-#define TIMEOUT_S	10
+#define TIMEOUT_S	5
 
 /* ---- the socket --------------------------------------------------------- */
 
@@ -23,7 +23,10 @@ static const char *socket_path(void)
 	return getenv("INFINISWAP_SOCKET") ?: DEFAULT_SOCKET;
 }
 
-/* A descriptor, or -errno. */
+/*
+ * A descriptor, or -errno. A daemon that hangs takes no more callers than the
+ * kernel lets in: the next ones wait in connect(), which heeds SO_SNDTIMEO.
+ */
 static int socket_open(void)
 {
 	const struct timeval limit = { .tv_sec = TIMEOUT_S };
@@ -37,6 +40,7 @@ static int socket_open(void)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	if (!connect(fd, (struct sockaddr *)&sa, sizeof(sa)))
 		return fd;
@@ -74,6 +78,18 @@ static char *read_all(int fd)
 	return NULL;
 }
 
+static void socket_failed(int error)
+{
+	if (error == EAGAIN)
+		failed("%s: infiniswapd has not answered in %d s: it hangs, or is stopped",
+		       socket_path(), TIMEOUT_S);
+	else if (error == ENOENT || error == ECONNREFUSED)
+		failed("%s: %s: is infiniswapd running?", socket_path(),
+		       strerror(error));
+	else
+		failed("%s: %s", socket_path(), strerror(error));
+}
+
 /* The answer to @word, or NULL after saying what is wrong. */
 static struct json_object *daemon_ask(const char *word)
 {
@@ -83,14 +99,13 @@ static struct json_object *daemon_ask(const char *word)
 	int fd = socket_open();
 
 	if (fd < 0) {
-		failed("%s: %s: is infiniswapd running?", socket_path(),
-		       strerror(-fd));
+		socket_failed(-fd);
 		return NULL;
 	}
 	if (send(fd, request, strlen(request), MSG_NOSIGNAL) > 0)
 		text = read_all(fd);
 	if (!text)
-		failed("%s: %s", socket_path(), strerror(errno));
+		socket_failed(errno);
 	close(fd);
 	if (!text)
 		return NULL;

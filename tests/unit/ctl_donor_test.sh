@@ -34,6 +34,26 @@ answer_with()
 	END
 }
 
+# answer_nothing ROOM - nobody takes callers; so many of them may wait, and the
+# first is there. Ends with the script.
+answer_nothing()
+{
+	rm -f "$INFINISWAP_SOCKET"
+	/usr/bin/python3 - "$INFINISWAP_SOCKET" "$1" <<-'END' >/dev/null 2>&1 &
+		import os, signal, socket, sys
+		server = socket.socket(socket.AF_UNIX)
+		server.bind(sys.argv[1] + ".new")
+		server.listen(int(sys.argv[2]) - 1)
+		caller = socket.socket(socket.AF_UNIX)
+		caller.connect(sys.argv[1] + ".new")
+		os.rename(sys.argv[1] + ".new", sys.argv[1])
+		signal.alarm(60)
+		signal.pause()
+	END
+	silent=$!
+	until [ -S "$INFINISWAP_SOCKET" ]; do kill -0 "$silent"; done
+}
+
 # ---- tests ------------------------------------------------------------------
 
 test_status_is_one_row()
@@ -83,6 +103,28 @@ test_an_answer_that_is_none_is_an_error()
 	answer_with ''
 	ctl 1 donor clients
 	has "$err" "not an answer of infiniswapd"
+}
+
+# hangs ROOM - the tool says so, soon, of a daemon that takes no callers
+hangs()
+{
+	answer_nothing "$1"
+	printf '#!/bin/sh\nexec timeout 20 %s "$@"\n' "$ctl" >"$scratch/limited"
+	chmod +x "$scratch/limited"
+	ctl=$scratch/limited
+	ctl 1 donor
+	kill "$silent"
+	has "$err" "$INFINISWAP_SOCKET: infiniswapd has not answered in 5 s"
+}
+
+test_a_daemon_that_hangs_is_said_after_a_time_limit()
+{
+	hangs 2
+}
+
+test_a_daemon_that_hangs_with_callers_waiting_is_said_too()
+{
+	hangs 1
 }
 
 test_wrong_words_are_usage()
