@@ -219,9 +219,13 @@ static int take(struct session *s, struct ibv_cq *cq)
 	return n;
 }
 
-static bool news_find(const struct session *s, unsigned int *slot)
+static bool news_find(const struct session *s, uint16_t type,
+		      unsigned int *slot)
 {
-	for (*slot = CTRL_RECVS; *slot < CTRL_SENDS; ++*slot)
+	unsigned int end = type == ISW_MSG_EVICT ? CTRL_SENDS :
+						   CTRL_SENDS - CTRL_EVICTS;
+
+	for (*slot = CTRL_RECVS; *slot < end; ++*slot)
 		if (!s->ctrl->slots[*slot].sending)
 			return true;
 	return false;
@@ -230,12 +234,10 @@ static bool news_find(const struct session *s, unsigned int *slot)
 void *ctrl_news(struct session *s, uint16_t type, uint32_t seq,
 		unsigned int *slot)
 {
-	/* What went out may not have been noticed yet. */
-	if (!news_find(s, slot)) {
-		take(s, s->send_cq);
-		if (s->dead || !news_find(s, slot))
+	/* What went out may not have been noticed yet, behind answers. */
+	while (!news_find(s, type, slot))
+		if (take(s, s->send_cq) <= 0 || s->dead)
 			return NULL;
-	}
 	return message(s, *slot, type, seq);
 }
 

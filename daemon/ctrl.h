@@ -3,7 +3,8 @@
  * The control connection's ring. Each receive is one slot, with room for the
  * answer; a slot is received into again only when its answer is out. So there
  * is always room to answer, and a client that asks without end waits for
- * itself. News have a few slots of their own.
+ * itself. News have a few slots of their own, and EVICT, whose deadline runs,
+ * has some that nothing else takes.
  */
 #ifndef DAEMON_CTRL_H
 #define DAEMON_CTRL_H
@@ -18,7 +19,8 @@ struct ctrl;
 
 #define CTRL_RECVS	ISW_CTRL_RECVS
 #define CTRL_NEWS	8
-#define CTRL_SENDS	(CTRL_RECVS + CTRL_NEWS)
+#define CTRL_EVICTS	4
+#define CTRL_SENDS	(CTRL_RECVS + CTRL_NEWS + CTRL_EVICTS)
 
 struct ctrl *ctrl_create(struct session *s);
 void ctrl_destroy(struct ctrl *ctrl);

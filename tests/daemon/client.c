@@ -220,9 +220,18 @@ void client_fill_req(const struct client *c, struct isw_cm_req *req,
 	memcpy(req->client, c->id, sizeof(req->client));
 }
 
-static int start_control(struct client *c)
+static int post_all(struct client *c)
 {
 	unsigned int slot;
+	int ret = 0;
+
+	for (slot = 0; !ret && !c->no_receives && slot < ISW_CTRL_RECVS; slot++)
+		ret = post_recv(c, slot);
+	return ret;
+}
+
+static int start_control(struct client *c)
+{
 	int ret;
 
 	ret = set_up_memory(c);
@@ -230,9 +239,7 @@ static int start_control(struct client *c)
 		ret = create_qp(c, &c->control, true);
 	if (!ret)
 		ret = -ibv_req_notify_cq(c->control.cq, 0);
-	for (slot = 0; !ret && !c->no_receives && slot < ISW_CTRL_RECVS; slot++)
-		ret = post_recv(c, slot);
-	return ret;
+	return ret ? ret : post_all(c);
 }
 
 static int control_with(struct client *c, const void *req, uint8_t req_len)
@@ -448,7 +455,7 @@ int client_recv(struct client *c, void *buf, struct isw_msg *m, int timeout_ms)
 		if (wc.wr_id & WR_SEND)
 			continue;
 		memcpy(buf, c->recv[wc.wr_id], ISW_MSG_MAX);
-		ret = post_recv(c, (unsigned int)wc.wr_id);
+		ret = c->no_receives ? 0 : post_recv(c, (unsigned int)wc.wr_id);
 		if (!ret && isw_msg_decode(buf, wc.byte_len, m))
 			ret = -EPROTO;
 		if (!ret && (m->epoch != c->welcome.epoch ||
@@ -554,6 +561,24 @@ int client_list(struct client *c, struct isw_grant_info *g, int max)
 		from = answer.grants.next;
 	} while (from);
 	return n;
+}
+
+int client_deafen(struct client *c)
+{
+	struct ibv_qp_attr attr = { .min_rnr_timer = 0 };	/* 655 ms */
+	int i, ret;
+
+	ret = -ibv_modify_qp(c->control.id->qp, &attr, IBV_QP_MIN_RNR_TIMER);
+	c->no_receives = true;
+	for (i = 0; !ret && i < ISW_CTRL_RECVS; i++)
+		ret = client_ping(c);
+	return ret;
+}
+
+int client_hear_again(struct client *c)
+{
+	c->no_receives = false;
+	return post_all(c);
 }
 
 bool client_is_cut_off(struct client *c, int timeout_ms)

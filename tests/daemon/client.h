@@ -30,7 +30,7 @@ struct client {
 	uint16_t port;
 	uint8_t id[ISW_CLIENT_ID_LEN];
 	uint8_t queues;			/* n; 0: control alone */
-	bool no_receives;		/* never post any: a bad client */
+	bool no_receives;		/* post none: a bad client */
 
 	/* While there is a session. */
 	struct rdma_event_channel *channel;
@@ -89,6 +89,12 @@ int client_grant(struct client *c, uint64_t length, struct isw_grant_info *g);
 int client_release(struct client *c, struct isw_grant_id id);
 /* All pages of the list; the number of grants, or what went wrong below 0. */
 int client_list(struct client *c, struct isw_grant_info *g, int max);
+/*
+ * Take all receives away, so that what the donor sends stands in its queue; it
+ * tries again only every 0.7 s, and gives up after six times. And back again.
+ */
+int client_deafen(struct client *c);
+int client_hear_again(struct client *c);
 /* Whether the session ends within @timeout_ms. */
 bool client_is_cut_off(struct client *c, int timeout_ms);
 

@@ -190,16 +190,33 @@ bool donor_log_has(const char *text)
 	return strstr(log_text(), text);
 }
 
-bool donor_log_wait(const char *text, int timeout_ms)
+static unsigned int log_count(const char *text)
+{
+	const char *at = log_text();
+	unsigned int n = 0;
+
+	while ((at = strstr(at, text))) {
+		at += strlen(text);
+		n++;
+	}
+	return n;
+}
+
+bool donor_log_wait_times(const char *text, unsigned int times, int timeout_ms)
 {
 	for (; timeout_ms > 0; timeout_ms -= 20) {
-		if (donor_log_has(text))
+		if (log_count(text) >= times)
 			return true;
 		if (!donor_alive())
-			return donor_log_has(text);
+			return log_count(text) >= times;
 		sleep_ms(20);
 	}
 	return false;
+}
+
+bool donor_log_wait(const char *text, int timeout_ms)
+{
+	return donor_log_wait_times(text, 1, timeout_ms);
 }
 
 /* The end of it, as remarks in the test's output. */

@@ -37,6 +37,7 @@ int donor_stop(void);
 bool donor_alive(void);
 bool donor_log_has(const char *text);
 bool donor_log_wait(const char *text, int timeout_ms);
+bool donor_log_wait_times(const char *text, unsigned int times, int timeout_ms);
 void donor_log_show(void);
 void donor_log_forget(void);
 

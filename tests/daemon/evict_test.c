@@ -444,6 +444,35 @@ static void test_absent_goes_last(void)
 	unlink(meminfo);
 }
 
+/*
+ * What else there is to be said to a client stands in the queue, and it does not
+ * listen. EVICT once waited for that, and was told with what was left of the time.
+ */
+static void test_does_not_wait_for_other_news(void)
+{
+	struct isw_grant_info g[4];
+	struct heard h = { 0 };
+	struct client *c;
+	unsigned int i;
+
+	REQUIRE(start(70, "--evict_deadline=8", NULL), "no start");
+	c = test_connected();
+	grant_many(c, 4, 2 * MIB, g);
+	REQUIRE_EQ(client_deafen(c), 0);
+	for (i = 1; i <= 8; i++) {
+		donor_signal(SIGHUP);
+		REQUIRE(donor_log_wait_times("SIGHUP", i, 2000), "no reload");
+	}
+	write_meminfo(meminfo, 54);
+	REQUIRE(donor_log_wait("evicting", 3000), "nothing is evicted");
+	sleep_ms(300);
+	REQUIRE_EQ(client_hear_again(c), 0);
+	REQUIRE(listen_until(c, &h, evicted, 5000), "the client is not told");
+	REQUIRE(h.deadline_ms > 7900, "told with %u ms left", h.deadline_ms);
+	write_meminfo(meminfo, 200);
+	unlink(meminfo);
+}
+
 /* Numbers that nobody gave, grants of others, again and again. */
 static void test_false_activity(void)
 {
@@ -594,6 +623,8 @@ static const struct test tests[] = {
 	{ "evict: a client without a session is no exception",
 	  test_no_session },
 	{ "evict: who has no session goes last", test_absent_goes_last },
+	{ "evict: it does not wait for other news",
+	  test_does_not_wait_for_other_news },
 	{ "evict: activity that nobody asked for changes nothing",
 	  test_false_activity },
 	{ "evict: a host about to run out does not wait", test_urgent },
