@@ -8,6 +8,7 @@
 
 #include <infiniswap/wire.h>
 
+struct grant;
 struct session;
 
 #define CLIENT_NAME_LEN	(8 + 1)
@@ -23,7 +24,8 @@ struct client {
 	uint64_t lease_ms;		/* as the present session was told */
 	uint64_t lease_end;
 	bool leaving;			/* BYE came, or the lease has ended */
-	uint32_t grants;		/* in whatever state */
+	struct grant *first_grant;	/* grant.c: in whatever state, no order */
+	uint32_t grants;		/* how many */
 	uint32_t renewing;
 	uint64_t bytes;
 };

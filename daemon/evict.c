@@ -152,9 +152,8 @@ static bool tell_some(const struct client *client)
 
 	if (!ids.session)
 		return false;
-	while ((g = grant_each(g)) && ids.count < ISW_IDS_MAX) {
-		if (g->client != client || !is_owed(g) ||
-		    (ids.msg && g->evict_at != deadline))
+	while ((g = grant_each_of(client, g)) && ids.count < ISW_IDS_MAX) {
+		if (!is_owed(g) || (ids.msg && g->evict_at != deadline))
 			continue;
 		deadline = g->evict_at;
 		/* 0 calls it off. */
@@ -178,34 +177,21 @@ static void tell(const struct client *client)
 		;
 }
 
-static bool is_any_owed(void)
-{
-	struct grant *g = NULL;
-
-	while ((g = grant_each(g)))
-		if (is_owed(g))
-			return true;
-	return false;
-}
-
+/* Each looks at grants of its own: all together at each grant once a message. */
 static void tell_all(void)
 {
 	struct client *client = NULL;
 
-	if (!is_any_owed())
-		return;
 	while ((client = client_next(client)))
-		if (client->grants)
-			tell(client);
+		tell(client);
 }
 
 void evict_remind(const struct client *client)
 {
 	struct grant *g = NULL;
 
-	while ((g = grant_each(g)))
-		if (g->client == client)
-			g->evict_told = false;
+	while ((g = grant_each_of(client, g)))
+		g->evict_told = false;
 	tell(client);
 }
 

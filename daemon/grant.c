@@ -65,6 +65,25 @@ void grants_exit(void)
 
 /* ---- places in the table ------------------------------------------------ */
 
+/* All that is done for one client is done without a look at those of others. */
+static void own(struct client *client, struct grant *g)
+{
+	g->client = client;
+	g->next_own = client->first_grant;
+	g->at_own = &client->first_grant;
+	if (g->next_own)
+		g->next_own->at_own = &g->next_own;
+	client->first_grant = g;
+}
+
+static void disown(struct grant *g)
+{
+	*g->at_own = g->next_own;
+	if (g->next_own)
+		g->next_own->at_own = g->at_own;
+	g->client = NULL;
+}
+
 static struct grant *place_get(struct client *client, uint64_t length)
 {
 	struct grant *g;
@@ -82,7 +101,7 @@ static struct grant *place_get(struct client *client, uint64_t length)
 	g->leaving = false;
 	g->evict_at = 0;
 	g->evict_warned = false;
-	g->client = client;
+	own(client, g);
 	used++;
 	used_bytes += length;
 	client->grants++;
@@ -97,7 +116,7 @@ static void place_put(struct grant *g, uint64_t length)
 	g->client->bytes -= length;
 	used--;
 	used_bytes -= length;
-	g->client = NULL;
+	disown(g);
 	g->region = NULL;
 	g->next_free = first_free;
 	first_free = g->index;
@@ -112,6 +131,14 @@ static bool in_use(const struct grant *g)
 struct grant *grant_each(struct grant *g)
 {
 	for (g = g ? g + 1 : grants; g < grants + grants_size; g++)
+		if (in_use(g))
+			return g;
+	return NULL;
+}
+
+struct grant *grant_each_of(const struct client *client, struct grant *g)
+{
+	for (g = g ? g->next_own : client->first_grant; g; g = g->next_own)
 		if (in_use(g))
 			return g;
 	return NULL;
@@ -370,15 +397,13 @@ int grant_release(struct client *client, const struct isw_grant_id *id,
 
 void grants_renew(struct client *client)
 {
-	uint32_t i;
+	struct grant *g;
 
-	for (i = 0; client->grants && i < grants_size; i++) {
-		if (grants[i].client != client)
-			continue;
-		if (grants[i].state == GRANT_LIVE)
-			grant_renew(&grants[i]);
-		else if (grants[i].state == GRANT_RENEWING)
-			grants[i].again = true;
+	for (g = client->first_grant; g; g = g->next_own) {
+		if (g->state == GRANT_LIVE)
+			grant_renew(g);
+		else if (g->state == GRANT_RENEWING)
+			g->again = true;
 	}
 }
 
@@ -408,9 +433,8 @@ void grants_leave(const struct device *dev)
 
 void grants_drop(struct client *client)
 {
-	uint32_t i;
+	struct grant *g;
 
-	for (i = 0; client->grants && i < grants_size; i++)
-		if (grants[i].client == client)
-			grant_revoke(&grants[i]);
+	for (g = client->first_grant; g; g = g->next_own)
+		grant_revoke(g);
 }

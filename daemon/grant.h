@@ -35,6 +35,8 @@ struct grant {
 	uint32_t index;
 	uint32_t generation;	/* goes up each time the place is used */
 	struct client *client;
+	struct grant *next_own;	/* of the client's */
+	struct grant **at_own;	/* what points to this one */
 	struct region *region;
 	struct ticket ticket;
 	uint64_t asked_us;	/* when the client asked for it */
@@ -64,10 +66,11 @@ void grants_leave(const struct device *dev);
 void grants_drop(struct client *client);
 
 /*
- * Grants that a client may use, of all clients: each in turn, NULL to start;
- * by place; by place if it is of that generation, or NULL.
+ * Grants that a client may use: of all clients, or of one, each in turn, NULL to
+ * start; by place; by place if it is of that generation, or NULL.
  */
 struct grant *grant_each(struct grant *g);
+struct grant *grant_each_of(const struct client *client, struct grant *g);
 struct grant *grant_at(uint32_t index);
 struct grant *grant_get(uint32_t index, uint32_t generation);
 /* Take @g back: its client gets no answer. */
