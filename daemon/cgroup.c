@@ -2,11 +2,14 @@
 /*
  * memory.max, memory.high and memory.current. What is lent is charged to the
  * daemon's cgroup, and the kernel can reclaim none of it: at its limit the
- * daemon would be killed.
+ * daemon would be killed. So are pages of the files that it reads and writes,
+ * its log among them; those the kernel takes back by itself, and they are no
+ * reason to lend less (memory.stat tells them apart).
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +18,9 @@
 #include "cgroup.h"
 #include "log.h"
 #include "options.h"
+
+/* Larger than any kernel's: one read is one consistent snapshot. */
+#define STAT_MAX	8192
 
 static char directory[PATH_MAX];	/* empty: no cgroup with limits */
 
@@ -35,24 +41,58 @@ static void find_own(void)
 		fclose(f);
 }
 
-/* @value is as it was if there is no such file; "max" is no limit. */
-static void read_value(const char *name, __u64 *value)
+/* False: there is no such file. */
+static bool read_file(const char *name, char *text, size_t size)
 {
-	char path[PATH_MAX + 32], text[32];
+	char path[PATH_MAX + 32];
 	ssize_t len;
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/%s", directory, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return;
-	len = read(fd, text, sizeof(text) - 1);
+		return false;
+	len = read(fd, text, size - 1);
 	close(fd);
-	if (len <= 0)
+	text[len > 0 ? len : 0] = '\0';
+	return len > 0;
+}
+
+/* @value is as it was if there is no such file; "max" is no limit. */
+static void read_value(const char *name, __u64 *value)
+{
+	char text[32];
+
+	if (!read_file(name, text, sizeof(text)))
 		return;
-	text[len] = '\0';
 	if (*text >= '0' && *text <= '9')
 		*value = strtoull(text, NULL, 10);
+}
+
+/* A line of memory.stat is a name, a space and bytes; 0 if there is none. */
+static __u64 stat_field(const char *text, const char *name)
+{
+	size_t len = strlen(name);
+
+	while (text) {
+		if (!strncmp(text, name, len) && text[len] == ' ')
+			return strtoull(text + len, NULL, 10);
+		text = strchr(text, '\n');
+		text += !!text;
+	}
+	return 0;
+}
+
+/* Of memory.current: what the kernel takes back rather than kill anybody. */
+static __u64 reclaimable(void)
+{
+	char text[STAT_MAX];
+
+	if (!read_file("memory.stat", text, sizeof(text)))
+		return 0;
+	return stat_field(text, "inactive_file") +
+	       stat_field(text, "active_file") +
+	       stat_field(text, "slab_reclaimable");
 }
 
 void cgroup_init(void)
@@ -73,6 +113,7 @@ void cgroup_read(struct isw_memory *m)
 		read_value("memory.max", &max);
 		read_value("memory.high", &high);
 		read_value("memory.current", &m->current);
+		m->current = isw_pressure_less(m->current, reclaimable());
 	}
 	m->limit = isw_pressure_limit(max, high);
 }

@@ -24,7 +24,7 @@ struct isw_memory {
 	__u64 available;	/* MemAvailable */
 	__u64 own;		/* held by the donor: lent or prepared */
 	__u64 limit;		/* of its cgroup: memory.max or high */
-	__u64 current;		/* used of that */
+	__u64 current;		/* used of that, and not to be reclaimed */
 };
 
 struct isw_pressure {

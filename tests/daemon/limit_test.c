@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Sizes, quota, limit and headroom. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -186,36 +187,58 @@ static void test_pool_makes_way(void)
 	REQUIRE_EQ(status.used, 206ull * MIB);
 }
 
-/* A fake cgroup: memory.max, and what is used of it. */
+/* A file of a fake cgroup. */
+__attribute__((format(printf, 3, 4)))
+static void write_cgroup_file(const char *dir, const char *name,
+			      const char *format, ...)
+{
+	char path[96], part[112];
+	va_list args;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	snprintf(part, sizeof(part), "%s.new", path);
+	f = fopen(part, "we");
+	if (!f)
+		test_fail("cannot write %s", part);
+	va_start(args, format);
+	vfprintf(f, format, args);
+	va_end(args);
+	fclose(f);
+	rename(part, path);
+}
+
+/* memory.max, and what is used of it. */
 static void write_cgroup(const char *dir, unsigned int max_mib,
 			 unsigned int current_mib)
 {
-	static const char *const names[] = { "memory.max", "memory.current" };
-	const unsigned int values[] = { max_mib, current_mib };
-	char path[96], part[112];
-	unsigned int i;
-	FILE *f;
+	write_cgroup_file(dir, "memory.max", "%llu\n", max_mib * 1ull * MIB);
+	write_cgroup_file(dir, "memory.current", "%llu\n",
+			  current_mib * 1ull * MIB);
+}
 
-	for (i = 0; i < 2; i++) {
-		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
-		snprintf(part, sizeof(part), "%s.new", path);
-		f = fopen(part, "we");
-		if (!f)
-			test_fail("cannot write %s", part);
-		fprintf(f, "%llu\n", (unsigned long long)values[i] * MIB);
-		fclose(f);
-		rename(part, path);
-	}
+/* Of what is used: pages of files. */
+static void write_cgroup_cache(const char *dir, unsigned int inactive_mib,
+			       unsigned int active_mib)
+{
+	write_cgroup_file(dir, "memory.stat", "anon 4096\nfile_mapped 8192\n"
+			  "inactive_file %llu\nactive_file %llu\n"
+			  "unevictable 0\nslab_reclaimable 4096\n",
+			  inactive_mib * 1ull * MIB, active_mib * 1ull * MIB);
 }
 
 static void remove_cgroup(const char *dir)
 {
+	static const char *const names[] = {
+		"memory.max", "memory.current", "memory.stat",
+	};
 	char path[96];
+	unsigned int i;
 
-	snprintf(path, sizeof(path), "%s/memory.max", dir);
-	unlink(path);
-	snprintf(path, sizeof(path), "%s/memory.current", dir);
-	unlink(path);
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		unlink(path);
+	}
 	rmdir(dir);
 }
 
@@ -241,6 +264,38 @@ static void test_cgroup(void)
 	remove_cgroup(dir);
 	/* No limit is none, and no file neither. */
 	REQUIRE_EQ(client_grant(c, 8 * MIB, &g), 0);
+}
+
+/*
+ * The daemon's log, or any file that it reads, is charged to its cgroup as well.
+ * That once looked as if its limit had been passed, and what was lent was evicted.
+ */
+static void test_cgroup_with_files(void)
+{
+	struct isw_grant_info g;
+	char dir[64], arg[80];
+	struct client *c;
+
+	snprintf(dir, sizeof(dir), "/tmp/daemon_test.%d.cgroup", getpid());
+	snprintf(arg, sizeof(arg), "--cgroup=%s", dir);
+	mkdir(dir, 0700);
+	write_cgroup(dir, 64, 8);
+	REQUIRE(donor_start(arg, "--memory=128M", "--evict_deadline=1", NULL),
+		"no start");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, 8 * MIB, &g), 0);
+	/* 56 may be used. Of 63, 40 are files'. */
+	write_cgroup_cache(dir, 25, 15);
+	write_cgroup(dir, 64, 63);
+	REQUIRE_EQ(client_grant(c, 8 * MIB, &g), 0);
+	sleep_ms(3500);		/* looks, and a deadline */
+	REQUIRE_EQ(donated(c), 16 * MIB);
+	REQUIRE(!donor_log_has("evicting"), "evicted for the sake of files");
+	/* And it does heed what is none. */
+	write_cgroup_cache(dir, 1, 0);
+	REQUIRE_EQ(client_grant(c, MIB, &g), ISW_ERR_NO_MEMORY);
+	REQUIRE(donor_log_wait("evicting", 3000), "its limit is passed");
+	remove_cgroup(dir);
 }
 
 static void test_shares(void)
@@ -309,6 +364,8 @@ static const struct test tests[] = {
 	  test_reserved_huge_pages_are_not_free },
 	{ "limit: prepared memory makes way for the host", test_pool_makes_way },
 	{ "limit: the daemon's cgroup is heeded", test_cgroup },
+	{ "limit: files in the daemon's cgroup are no use of its limit",
+	  test_cgroup_with_files },
 	{ "limit: shares of the host's memory", test_shares },
 	{ "limit: small grants do not use up the table",
 	  test_places_are_shared },
