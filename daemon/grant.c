@@ -228,13 +228,17 @@ static void grant_made(struct grant *g)
 {
 	struct region *r = g->region;
 
-	if (r->error && r->failed == REGION_MAP)
+	if (r->error == ECANCELED)
+		log_debug("client %s: mapping of %" PRIu64 " MiB is stopped",
+			  g->client->name, r->length >> 20);
+	else if (r->error && r->failed == REGION_MAP)
 		log_limited(LOG_WARN, "client %s: cannot map %" PRIu64 " MiB: %s",
 			    g->client->name, r->length >> 20,
 			    strerror(r->error));
 	if (r->error) {
-		msg_refuse(g->client, g->ticket, r->failed == REGION_MAP ?
-			   ISW_ERR_NO_MEMORY : ISW_ERR_RESOURCES);
+		msg_refuse(g->client, g->ticket, g->doomed ? ISW_ERR_TYPE :
+			   r->failed == REGION_MAP ? ISW_ERR_NO_MEMORY :
+						     ISW_ERR_RESOURCES);
 		g->ticket.session = 0;
 		grant_free(g);
 		return;
@@ -327,6 +331,8 @@ void grant_revoke(struct grant *g)
 	g->doomed = true;
 	if (g->state == GRANT_RENEWING)
 		count_leaving(g);
+	else if (g->state == GRANT_MAKING)
+		region_stop(g->region);
 }
 
 /* ---- requests ----------------------------------------------------------- */
@@ -429,6 +435,26 @@ void grants_leave(const struct device *dev)
 		else if (g->state == GRANT_RENEWING)
 			g->again = true;
 	}
+}
+
+void grants_abandon(struct client *client)
+{
+	struct grant *g;
+
+	for (g = client->first_grant; g; g = g->next_own)
+		if (g->state == GRANT_MAKING)
+			region_stop(g->region);
+}
+
+/* Pages set aside for this are of no use to the host. */
+void grants_stop_mapping(void)
+{
+	uint32_t i;
+
+	for (i = 0; used && i < grants_size; i++)
+		if (grants[i].state == GRANT_MAKING &&
+		    !grants[i].region->huge_only)
+			region_stop(grants[i].region);
 }
 
 void grants_drop(struct client *client)

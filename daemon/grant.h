@@ -62,6 +62,10 @@ int grant_release(struct client *client, const struct isw_grant_id *id,
 void grants_renew(struct client *client);
 /* Deregister what is registered with @dev; a resumed session renews it. */
 void grants_leave(const struct device *dev);
+/* The session that has asked for what is being made for @client is gone. */
+void grants_abandon(struct client *client);
+/* The host needs its memory: refuse what is still being mapped. */
+void grants_stop_mapping(void);
 /* Take all grants of @client back. */
 void grants_drop(struct client *client);
 

@@ -100,6 +100,8 @@ static void respond(const struct isw_memory *m, bool stalled)
 			evict_call_off();
 		return;
 	}
+	pool_stop_filling();
+	grants_stop_mapping();
 	evict_start(isw_pressure_less(need, evict_coming()),
 		    level == ISW_PRESSURE_URGENT,
 		    m->available >= opt->headroom ? "cgroup" :

@@ -2,9 +2,10 @@
 /*
  * The pool: up to opt->prepare regions of the slab size asked for last, mapped
  * and populated, so that a grant costs a registration only. It takes memory
- * while the host has more than its headroom, one region at a time, and is the
- * first to give back.
+ * while the host has more than its headroom, one region at a time and at a
+ * bounded rate, and is the first to give back.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +20,14 @@
 
 /* A slab size that was in use before is kept so long. */
 #define POOL_STALE_MS	10000
+/* Bytes prepared in a second, or one region every few: the host has other work. */
+#define FILL_RATE	(128ll << 20)
 
 static struct region *ready;
 static uint64_t ready_bytes;
 static uint64_t mapping_bytes;	/* in jobs: not in MemAvailable yet */
-static uint64_t fill_bytes;	/* of them, for the pool: one region at most */
+static struct region *filling;	/* for the pool, or NULL */
+static int64_t fill_budget;	/* bytes; below 0: a large region was begun */
 static uint64_t leaving_bytes;	/* in jobs that unmap */
 static uint64_t wanted;		/* slab size asked for last */
 static bool closed;
@@ -113,10 +117,12 @@ void pool_mapped(uint64_t length)
 static void fill_done(struct region *r)
 {
 	pool_mapped(r->length);
-	fill_bytes -= r->length;
+	filling = NULL;
 	if (r->error) {
-		log_limited(LOG_WARN, "cannot prepare %" PRIu64 " MiB: %s",
-			    r->length >> 20, strerror(r->error));
+		if (r->error != ECANCELED)
+			log_limited(LOG_WARN, "cannot prepare %" PRIu64
+				    " MiB: %s", r->length >> 20,
+				    strerror(r->error));
 		region_free(r);
 		return;
 	}
@@ -133,7 +139,7 @@ static void fill_done(struct region *r)
 
 static unsigned int count_wanted(void)
 {
-	unsigned int n = (unsigned int)(fill_bytes / wanted);
+	unsigned int n = filling && filling->length == wanted;
 	struct region *r;
 
 	for (r = ready; r; r = r->next)
@@ -149,7 +155,7 @@ void pool_fill(void)
 	 * One at a time: the host is looked at before each, and no more than
 	 * one CPU zeroes memory that nobody has asked for.
 	 */
-	if (closed || fill_bytes || count_wanted() >= opt->prepare ||
+	if (closed || filling || fill_budget <= 0 || count_wanted() >= opt->prepare ||
 	    grant_bytes() + ready_bytes + wanted > opt->memory)
 		return;
 	r = region_create(wanted);
@@ -160,8 +166,16 @@ void pool_fill(void)
 		return;
 	}
 	pool_mapping(wanted);
-	fill_bytes += wanted;
+	fill_budget -= (int64_t)wanted;
+	filling = r;
 	region_start(r, REGION_MAP, NULL, fill_done);
+}
+
+void pool_stop_filling(void)
+{
+	/* Pages set aside for this are of no use to the host. */
+	if (filling && !filling->huge_only)
+		region_stop(filling);
 }
 
 uint64_t pool_shrink(uint64_t need)
@@ -202,6 +216,9 @@ void pool_tick(void)
 {
 	if (closed)
 		return;
+	fill_budget += FILL_RATE;
+	if (fill_budget > FILL_RATE)
+		fill_budget = FILL_RATE;
 	pool_drop(stale);
 	if (grant_bytes() + ready_bytes > opt->memory)
 		pool_drop(other_size);
@@ -220,6 +237,8 @@ void pool_init(void)
 void pool_exit(void)
 {
 	closed = true;
+	if (filling)
+		region_stop(filling);
 	pool_drop(NULL);
 }
 

@@ -16,6 +16,9 @@
 #define MADV_POPULATE_WRITE	23
 #endif
 
+/* A tenth of a second or less, on slow machines too. */
+#define POPULATE_STEP	(16ull << 20)
+
 /*
  * Never IBV_ACCESS_RELAXED_ORDERING: a READ that follows a WRITE's completion
  * must return what was written.
@@ -65,7 +68,6 @@ static void *map_aligned(uint64_t length)
 static int region_map(struct region *r)
 {
 	void *p = map_huge(r->length);
-	int error;
 
 	r->huge = p;
 	if (!p && !r->huge_only)
@@ -74,12 +76,25 @@ static int region_map(struct region *r)
 		return errno;
 	/* Clients' pages are nobody's business: keep them out of core dumps. */
 	madvise(p, r->length, MADV_DONTDUMP);
-	if (madvise(p, r->length, MADV_POPULATE_WRITE)) {
-		error = errno;
-		munmap(p, r->length);
-		return error;
-	}
 	r->addr = p;
+	r->populated = 0;
+	return 0;
+}
+
+/*
+ * The next piece. The kernel holds the lock of all our mappings meanwhile: what
+ * unmaps waits for it, and so does whoever touches new memory, the loop included.
+ */
+static int region_populate(struct region *r)
+{
+	uint64_t left = r->length - r->populated;
+	uint64_t len = left < POPULATE_STEP ? left : POPULATE_STEP;
+
+	if (__atomic_load_n(&r->stop, __ATOMIC_RELAXED))
+		return ECANCELED;
+	if (madvise((char *)r->addr + r->populated, len, MADV_POPULATE_WRITE))
+		return errno;
+	r->populated += len;
 	return 0;
 }
 
@@ -114,22 +129,36 @@ static void region_deregister(struct region *r)
 	r->mr = NULL;
 }
 
-static void region_run(struct job *job)
+static bool begins(struct region *r, enum region_step step)
+{
+	bool is_due = r->left & step;
+
+	r->left &= ~step;
+	if (is_due)
+		r->failed = step;
+	return is_due;
+}
+
+static bool region_run(struct job *job)
 {
 	struct region *r = container_of(job, struct region, job);
 
-	if (r->steps & REGION_DEREG)
+	if (begins(r, REGION_DEREG))
 		region_deregister(r);
-	if (r->steps & REGION_UNMAP)
+	if (begins(r, REGION_UNMAP))
 		region_unmap(r);
-	if (r->steps & REGION_MAP) {
-		r->failed = REGION_MAP;
+	if (begins(r, REGION_MAP))
 		r->error = region_map(r);
+	if (r->steps & REGION_MAP && !r->error && r->populated < r->length) {
+		r->error = region_populate(r);
+		if (!r->error && r->populated < r->length)
+			return true;
+		if (r->error)
+			region_unmap(r);
 	}
-	if (r->steps & REGION_REG && !r->error) {
-		r->failed = REGION_REG;
+	if (!r->error && begins(r, REGION_REG))
 		r->error = region_register(r);
-	}
+	return false;
 }
 
 /* ---- in the loop -------------------------------------------------------- */
@@ -184,11 +213,19 @@ void region_start(struct region *r, unsigned int steps, struct domain *target,
 		  void (*done)(struct region *r))
 {
 	r->steps = steps;
+	r->left = steps;
 	r->target = target ? domain_get(target) : NULL;
+	r->stop = false;
 	r->error = 0;
 	r->done = done;
+	r->job.kind = steps & REGION_UNMAP ? WORK_GIVE_BACK :
+		      steps == REGION_MAP ? WORK_AHEAD : WORK_ASKED;
 	r->job.run = region_run;
 	r->job.done = region_done;
-	/* Filling the pool is the only work that nobody waits for. */
-	work_submit(&r->job, steps != REGION_MAP);
+	work_submit(&r->job);
+}
+
+void region_stop(struct region *r)
+{
+	__atomic_store_n(&r->stop, true, __ATOMIC_RELAXED);
 }

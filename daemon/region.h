@@ -43,6 +43,9 @@ struct region {
 
 	/* The job under way. */
 	unsigned int steps;
+	unsigned int left;		/* of them */
+	uint64_t populated;		/* bytes, from the start */
+	bool stop;			/* atomic: see region_stop() */
 	struct domain *target;		/* to register in */
 	int error;			/* of the first step that failed */
 	enum region_step failed;
@@ -55,5 +58,10 @@ void region_free(struct region *r);
 /* @target for REGION_REG alone. Then @done(@r) in the loop. */
 void region_start(struct region *r, unsigned int steps, struct domain *target,
 		  void (*done)(struct region *r));
+/*
+ * Nobody wants any more what is being mapped: it ends soon, with ECANCELED and
+ * nothing mapped, or is through already.
+ */
+void region_stop(struct region *r);
 
 #endif

@@ -8,6 +8,7 @@
 #include "client.h"
 #include "ctrl.h"
 #include "epoch.h"
+#include "grant.h"
 #include "log.h"
 #include "options.h"
 #include "session.h"
@@ -249,6 +250,7 @@ void session_destroy(struct session *s)
 	unlist_dead(s);
 	session_free(s);
 	client->session = NULL;
+	grants_abandon(client);
 }
 
 void session_reap(void)

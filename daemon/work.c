@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The worker pool: queues in, one queue and an eventfd out. */
+/* The worker pool: a queue for each kind in, one queue and an eventfd out. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -23,7 +23,7 @@ struct queue {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 /* Protected by lock. */
-static struct queue urgent_jobs, lazy_jobs, finished_jobs;
+static struct queue queues[WORK_KINDS], finished_jobs;
 static bool ending;
 
 static pthread_t workers[WORKERS];
@@ -55,15 +55,23 @@ static struct job *queue_get(struct queue *q)
 	return job;
 }
 
+static struct job *queues_get(void)
+{
+	struct job *job = NULL;
+	unsigned int kind;
+
+	for (kind = 0; !job && kind < WORK_KINDS; kind++)
+		job = queue_get(&queues[kind]);
+	return job;
+}
+
 static struct job *next_job(void)
 {
 	struct job *job;
 
 	pthread_mutex_lock(&lock);
 	for (;;) {
-		job = queue_get(&urgent_jobs);
-		if (!job)
-			job = queue_get(&lazy_jobs);
+		job = queues_get();
 		if (job || ending)
 			break;
 		pthread_cond_wait(&wake, &lock);
@@ -79,7 +87,10 @@ static void *worker(void *arg)
 
 	(void)arg;
 	while ((job = next_job())) {
-		job->run(job);
+		if (job->run(job)) {
+			work_submit(job);	/* behind others of its kind */
+			continue;
+		}
 		pthread_mutex_lock(&lock);
 		queue_put(&finished_jobs, job);
 		pthread_mutex_unlock(&lock);
@@ -134,8 +145,10 @@ static int start_workers(void)
 
 int work_init(void)
 {
-	queue_init(&urgent_jobs);
-	queue_init(&lazy_jobs);
+	unsigned int kind;
+
+	for (kind = 0; kind < WORK_KINDS; kind++)
+		queue_init(&queues[kind]);
 	queue_init(&finished_jobs);
 	finished_source.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (finished_source.fd < 0) {
@@ -146,10 +159,10 @@ int work_init(void)
 	return start_workers() ?: loop_add(&finished_source);
 }
 
-void work_submit(struct job *job, bool urgent)
+void work_submit(struct job *job)
 {
 	pthread_mutex_lock(&lock);
-	queue_put(urgent ? &urgent_jobs : &lazy_jobs, job);
+	queue_put(&queues[job->kind], job);
 	pthread_cond_signal(&wake);
 	pthread_mutex_unlock(&lock);
 }
@@ -172,7 +185,8 @@ void work_exit(void)
 		job = next_job();
 		more = job;
 		if (job) {
-			job->run(job);
+			while (job->run(job))
+				;
 			job->done(job);
 		}
 	} while (more);

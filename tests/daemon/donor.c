@@ -142,20 +142,19 @@ int donor_wait(int timeout_ms)
 	return 0;
 }
 
+/* The second ends a drain, and is none if the first had not been noticed yet. */
 int donor_stop(void)
 {
-	int status;
+	int i, status;
 
-	donor_signal(SIGTERM);
-	status = donor_wait(100);
-	if (status != -1)
-		return status;
-	donor_signal(SIGTERM);
-	status = donor_wait(10000);
-	if (status == -1) {
-		donor_signal(SIGKILL);
-		donor_wait(10000);
+	for (i = 0; i < 100; i++) {
+		donor_signal(SIGTERM);
+		status = donor_wait(100);
+		if (status != -1)
+			return status;
 	}
+	donor_signal(SIGKILL);
+	donor_wait(10000);
 	return status;
 }
 

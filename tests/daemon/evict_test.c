@@ -530,6 +530,60 @@ static void test_urgent(void)
 	unlink(meminfo);
 }
 
+/* The host is short of memory as soon as the daemon has begun to map. */
+static int grant_while_short(struct client *c, uint64_t length,
+			     struct isw_grant_info *g)
+{
+	uint8_t buf[ISW_MSG_MAX] __attribute__((aligned(8)));
+	struct isw_msg_grant msg;
+	struct isw_msg m;
+
+	client_hdr(c, &msg.hdr, ISW_MSG_GRANT);
+	msg.length = __cpu_to_le64(length);
+	REQUIRE_EQ(client_send(c, &msg, sizeof(msg)), 0);
+	REQUIRE_EQ(client_ping(c), 0);		/* it is taken */
+	write_meminfo(meminfo, 10);
+	do {
+		REQUIRE_EQ(client_recv(c, buf, &m, CLIENT_TIMEOUT_MS), 0);
+	} while (m.type != ISW_MSG_GRANTED && m.type != ISW_MSG_ERROR);
+	if (m.type == ISW_MSG_GRANTED)
+		*g = m.grant;
+	return m.type == ISW_MSG_ERROR ? m.error.code : 0;
+}
+
+/*
+ * The daemon looks once a second: the moment is found by its log, and the client
+ * asks just before. What is through by then was mapped too soon: once more.
+ */
+static void test_mapping_stops(void)
+{
+	struct isw_grant_info g;
+	uint64_t look, phase;
+	struct client *c;
+	int i, error = 0;
+
+	REQUIRE(start(200, NULL, NULL), "no start");
+	c = test_connected();
+	write_meminfo(meminfo, 10);
+	REQUIRE(donor_log_wait("pressure: urgent", 3000), "no pressure");
+	look = clock_ms();
+	for (i = 0; i < 12 && !error; i++) {
+		write_meminfo(meminfo, 220);
+		do {
+			sleep_ms(2);
+			phase = (clock_ms() - look) % 1000;
+		} while (phase < 970 - 20 * (unsigned int)i || phase > 990);
+		write_meminfo(meminfo, 220);
+		error = grant_while_short(c, 128ull * MIB, &g);
+		if (!error)
+			client_release(c, g.id);
+	}
+	REQUIRE_EQ(error, ISW_ERR_NO_MEMORY);
+	REQUIRE(donor_log_has("mapping of 128 MiB is stopped"),
+		"refused for another reason");
+	unlink(meminfo);
+}
+
 /* ---- a host that is real ---------------------------------------------------- */
 
 #define HOG_SECONDS	8
@@ -628,6 +682,8 @@ static const struct test tests[] = {
 	{ "evict: activity that nobody asked for changes nothing",
 	  test_false_activity },
 	{ "evict: a host about to run out does not wait", test_urgent },
+	{ "evict: what is being mapped is refused when the host gets short",
+	  test_mapping_stops },
 	{ "evict: an application grows by half the headroom each second",
 	  test_growth_of_an_application },
 };

@@ -299,6 +299,86 @@ static void test_prepared_ahead(void)
 	wait_prepared("12 of 64 MiB granted, 8 MiB prepared", 20000);
 }
 
+static void ask_for_grant(struct client *c, uint64_t length)
+{
+	struct isw_msg_grant msg;
+
+	client_hdr(c, &msg.hdr, ISW_MSG_GRANT);
+	msg.length = __cpu_to_le64(length);
+	REQUIRE_EQ(client_send(c, &msg, sizeof(msg)), 0);
+}
+
+/* Both workers once had to be through with them first, seconds for a gigabyte. */
+static void test_large_ones_do_not_delay_a_release(void)
+{
+	uint8_t buf[ISW_MSG_MAX] __attribute__((aligned(8)));
+	struct isw_msg_release msg;
+	struct isw_grant_info g;
+	struct client *c;
+	struct isw_msg m;
+
+	REQUIRE(donor_start("--memory=256M", NULL), "no start");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, MIB, &g), 0);
+	ask_for_grant(c, 64 * MIB);
+	ask_for_grant(c, 64 * MIB);
+	client_hdr(c, &msg.hdr, ISW_MSG_RELEASE);
+	msg.id.index = __cpu_to_le32(g.id.index);
+	msg.id.generation = __cpu_to_le32(g.id.generation);
+	REQUIRE_EQ(client_send(c, &msg, sizeof(msg)), 0);
+	REQUIRE_EQ(client_recv(c, buf, &m, CLIENT_TIMEOUT_MS), 0);
+	REQUIRE_EQ(m.type, ISW_MSG_RELEASED);
+	REQUIRE_EQ(client_recv(c, buf, &m, CLIENT_TIMEOUT_MS), 0);
+	REQUIRE_EQ(m.type, ISW_MSG_GRANTED);
+	REQUIRE_EQ(client_recv(c, buf, &m, CLIENT_TIMEOUT_MS), 0);
+	REQUIRE_EQ(m.type, ISW_MSG_GRANTED);
+}
+
+/* Of a large one and a small one, asked for in this order. */
+static void test_large_ones_do_not_delay_small_ones(void)
+{
+	struct isw_grant_info g;
+	struct client *a, *b;
+
+	REQUIRE(donor_start("--memory=256M", NULL), "no start");
+	a = test_connected();
+	b = test_connected();
+	ask_for_grant(a, 64 * MIB);
+	ask_for_grant(a, 64 * MIB);
+	ask_for_grant(a, 64 * MIB);
+	REQUIRE_EQ(client_ping(a), 0);
+	REQUIRE_EQ(client_grant(b, MIB, &g), 0);
+	REQUIRE(!donor_log_has(", 64 MiB, new"),
+		"a neighbour's large ones came first");
+}
+
+static void test_nothing_is_mapped_for_nobody(void)
+{
+	struct client *c, *watcher;
+
+	REQUIRE(donor_start("--memory=256M", NULL), "no start");
+	watcher = test_connected();
+	c = test_connected();
+	ask_for_grant(c, 256 * MIB);
+	REQUIRE_EQ(client_ping(c), 0);
+	client_drop(c);
+	REQUIRE(donor_log_wait("mapping of 256 MiB is stopped", 5000),
+		"mapped for a client that is gone");
+	wait_donated(watcher, 0, 5000);
+}
+
+/* 128 MiB a second, and it begins with as much: a third slab is the next one's. */
+static void test_prepared_slowly(void)
+{
+	REQUIRE(donor_start("--prepare=3", "--slab_size=64M", "--memory=256M",
+			    NULL), "no start");
+	sleep_ms(700);
+	donor_signal(SIGUSR1);
+	REQUIRE(donor_log_wait("MiB prepared", 2000), "no table");
+	REQUIRE(!donor_log_has("192 MiB prepared"), "all at once");
+	wait_prepared("0 of 256 MiB granted, 192 MiB prepared", 8000);
+}
+
 static const struct test tests[] = {
 	{ "grant: write by RDMA and read back", test_write_and_read_back },
 	{ "grant: it ends where it ends", test_first_page_and_last },
@@ -315,6 +395,13 @@ static const struct test tests[] = {
 	{ "grant: BYE gives all memory back", test_bye_gives_back },
 	{ "grant: RELEASE gives memory back", test_release_gives_back },
 	{ "grant: slabs are prepared ahead", test_prepared_ahead },
+	{ "grant: they are prepared at a bounded rate", test_prepared_slowly },
+	{ "grant: making large ones does not delay a release",
+	  test_large_ones_do_not_delay_a_release },
+	{ "grant: making large ones does not delay a neighbour's small one",
+	  test_large_ones_do_not_delay_small_ones },
+	{ "grant: what is made for a client that is gone is not mapped",
+	  test_nothing_is_mapped_for_nobody },
 	{ "grant: 1000 hand-overs, all zero", test_many_hand_overs },
 };
 
