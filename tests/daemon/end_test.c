@@ -3,8 +3,13 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "test.h"
 
@@ -210,6 +215,99 @@ static void test_second_term(void)
 	REQUIRE_EQ(donor_wait(5000), 0);
 }
 
+/* ---- under systemd ------------------------------------------------------ */
+
+static char notify_path[64];
+
+/* What Type=notify and WatchdogSec= mean to a daemon; systemd's end of it. */
+static int start_notified(void)
+{
+	const struct timeval limit = { .tv_sec = 5 };
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	bool started;
+	int fd;
+
+	snprintf(notify_path, sizeof(notify_path), "/tmp/daemon_test.%d.notify",
+		 getpid());
+	strcpy(sa.sun_path, notify_path);
+	unlink(notify_path);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	REQUIRE(!bind(fd, (struct sockaddr *)&sa, sizeof(sa)), "%s: no socket",
+		notify_path);
+	setenv("NOTIFY_SOCKET", notify_path, 1);
+	setenv("WATCHDOG_USEC", "3000000", 1);
+	started = donor_start("--drain_timeout=60", NULL);
+	unsetenv("NOTIFY_SOCKET");
+	unsetenv("WATCHDOG_USEC");
+	REQUIRE(started, "no start");
+	return fd;
+}
+
+/* The next thing said, not counting signs of life unless one is expected. */
+static void expect_notified(int fd, const char *what)
+{
+	char said[64];
+	ssize_t n;
+
+	do {
+		n = read(fd, said, sizeof(said) - 1);
+		said[n > 0 ? n : 0] = '\0';
+	} while (strcmp(said, what) && !strcmp(said, "WATCHDOG=1"));
+	REQUIRE(!strcmp(said, what), "said \"%s\", expected \"%s\"", said,
+		what);
+}
+
+/* `systemctl stop`: what is lent is given back first, and nobody takes it for dead. */
+static void test_notifies_ready_life_and_drain(void)
+{
+	struct isw_grant_info g;
+	struct client *c;
+	int fd;
+
+	fd = start_notified();
+	expect_notified(fd, "READY=1");
+	expect_notified(fd, "WATCHDOG=1");
+	expect_notified(fd, "WATCHDOG=1");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, MIB, &g), 0);
+	write_grant(c, &g, 3);
+	donor_signal(SIGTERM);
+	expect_notified(fd, "STOPPING=1");
+	expect_draining(c);
+	expect_notified(fd, "WATCHDOG=1");
+	expect_notified(fd, "WATCHDOG=1");
+	check_grant(c, &g, 3);
+	REQUIRE(donor_alive(), "ended with a grant out");
+	REQUIRE_EQ(client_release(c, g.id), 0);
+	test_donor_ended();
+	REQUIRE_EQ(donor_wait(5000), 0);
+	close(fd);
+	unlink(notify_path);
+}
+
+/* Somebody who does not read, until there is no room, and then nobody. */
+static void test_notifies_nobody(void)
+{
+	int fd = start_notified(), full;
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct client *c = test_connected();
+
+	expect_notified(fd, "READY=1");
+	strcpy(sa.sun_path, notify_path);
+	full = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	REQUIRE(!connect(full, (struct sockaddr *)&sa, sizeof(sa)), "no socket");
+	while (send(full, "x", 1, MSG_DONTWAIT) > 0)
+		;
+	sleep_ms(2500);
+	REQUIRE_EQ(client_ping(c), 0);
+	close(full);
+	close(fd);
+	unlink(notify_path);
+	sleep_ms(1500);
+	REQUIRE_EQ(client_ping(c), 0);
+}
+
 static void test_epoch_changes(void)
 {
 	struct isw_grant_info g;
@@ -260,6 +358,9 @@ static const struct test tests[] = {
 	{ "end: SIGTERM with grants drains", test_term_with_grants },
 	{ "end: a drain has a time limit", test_term_and_drain_timeout },
 	{ "end: a second SIGTERM ends at once", test_second_term },
+	{ "end: systemd hears of readiness, life and a drain that ends",
+	  test_notifies_ready_life_and_drain },
+	{ "end: nobody who listens is no trouble", test_notifies_nobody },
 	{ "end: a new daemon has a new epoch and no grants",
 	  test_epoch_changes },
 	{ "end: a new daemon takes a killed one's port", test_same_port_again },

@@ -55,6 +55,54 @@ test_unit_starts_the_program_that_was_installed()
 	done
 }
 
+# unit_key KEY - its value in the installed unit
+unit_key()
+{
+	sed -n "s/^$1=//p" "$root/usr/lib/systemd/system/infiniswapd.service"
+}
+
+# What the daemon does is in tests/daemon/end_test.c: READY, signs of life, drain.
+test_unit_waits_for_what_the_daemon_says_and_does()
+{
+	local drain
+
+	installed /usr
+	[ "$(unit_key Type)" = notify ]
+	# a sign of life each second, and the loop may be late
+	[ "$(unit_key WatchdogSec)" -ge 10 ]
+	drain=$("$root/usr/sbin/infiniswapd" --config /dev/null --dump-config |
+		sed -n 's/^drain_timeout = //p')
+	[ "$(unit_key TimeoutStopSec)" -gt "$drain" ] ||
+		fail "killed after $(unit_key TimeoutStopSec) s of a drain of $drain s"
+}
+
+# The units it names are systemd's own or other packages': here they are empty.
+test_unit_is_right_to_systemd()
+{
+	local target unit
+
+	command -v systemd-analyze >/dev/null || skip "systemd-analyze is not installed"
+	installed /usr
+	unit=$root/usr/lib/systemd/system
+	for target in sysinit basic shutdown network-online rdma-hw; do
+		printf '[Unit]\nDescription=%s\n' "$target" >"$unit/$target.target"
+	done
+	install -D /bin/kill "$root/bin/kill"
+	systemd-analyze verify --man=no --root="$root" "$unit/infiniswapd.service" \
+		>"$scratch/errors" 2>&1 || fail "$(<"$scratch/errors")"
+	[ ! -s "$scratch/errors" ] || fail "$(<"$scratch/errors")"
+}
+
+# 0 is a service that may do nothing, 10 one that may do all; most have 9 or more.
+test_unit_exposes_little_of_the_host()
+{
+	command -v systemd-analyze >/dev/null || skip "systemd-analyze is not installed"
+	installed /usr
+	systemd-analyze security --no-pager --offline=yes --threshold=25 \
+		"$root/usr/lib/systemd/system/infiniswapd.service" >"$scratch/exposure" ||
+		fail "$(grep '✗\|Overall' "$scratch/exposure")"
+}
+
 test_configuration_is_one_that_the_daemon_reads()
 {
 	local as_default
