@@ -10,6 +10,7 @@
  * that need no device run. --only takes tests whose name contains WORDS,
  * --verbose shows the daemon's log of each.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -230,23 +231,23 @@ void write_meminfo(const char *path, uint64_t available_mib)
 
 /* ---- another client, that can be killed --------------------------------- */
 
-pid_t start_other_client(unsigned int grants, uint64_t length)
+/* Waits until it says that it is ready. */
+static pid_t start_self(const char *what, const char *grants,
+			const char *length)
 {
-	char port[16], count[16], bytes[32], said[8];
+	char port[16], said[8];
 	int fds[2];
 	pid_t pid;
 
 	REQUIRE_EQ(pipe(fds), 0);
 	snprintf(port, sizeof(port), "%u", donor.port);
-	snprintf(count, sizeof(count), "%u", grants);
-	snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)length);
 	fflush(stdout);
 	pid = fork();
 	if (!pid) {
 		dup2(fds[1], STDOUT_FILENO);
 		close(fds[0]);
-		execl("/proc/self/exe", self, "--be-client", port, count, bytes,
-		      donor.address, NULL);
+		execl("/proc/self/exe", self, what, donor.address, port, grants,
+		      length, NULL);
 		_exit(127);
 	}
 	close(fds[1]);
@@ -259,24 +260,92 @@ pid_t start_other_client(unsigned int grants, uint64_t length)
 	return pid;
 }
 
+pid_t start_other_client(unsigned int grants, uint64_t length)
+{
+	char count[16], bytes[32];
+
+	snprintf(count, sizeof(count), "%u", grants);
+	snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)length);
+	return start_self("--be-client", count, bytes);
+}
+
+pid_t start_flood(void)
+{
+	return start_self("--be-flood", NULL, NULL);
+}
+
+static void say_ready(void)
+{
+	printf("ready\n");
+	fflush(stdout);
+}
+
 /* Pings as a client should, until killed or stopped. */
 static int be_client(char **argv)
 {
-	unsigned int grants = (unsigned int)atoi(argv[1]);
+	unsigned int grants = (unsigned int)atoi(argv[2]);
 	struct isw_grant_info g;
 	struct client c;
 
-	client_init(&c, argv[3], (uint16_t)atoi(argv[0]));
+	client_init(&c, argv[0], (uint16_t)atoi(argv[1]));
 	if (client_connect(&c))
 		return 1;
 	while (grants--)
-		if (client_grant(&c, strtoull(argv[2], NULL, 10), &g))
+		if (client_grant(&c, strtoull(argv[3], NULL, 10), &g))
 			return 1;
-	printf("ready\n");
-	fflush(stdout);
+	say_ready();
 	while (!client_ping(&c))
 		sleep_ms(500);
 	pause();
+	return 0;
+}
+
+/* Requests under way: three times as many as there may be. */
+#define FLOOD		(3 * ISW_CTRL_CREDITS)
+
+/* Asks for whatever costs the donor most, as fast as it can, until killed. */
+static int be_flood(char **argv)
+{
+	static const uint16_t types[] = {
+		ISW_MSG_GRANT, ISW_MSG_QUERY, ISW_MSG_LIST, ISW_MSG_PING,
+	};
+	uint8_t buf[ISW_MSG_MAX] __attribute__((aligned(8)));
+	union {
+		struct isw_msg_hdr hdr;
+		struct isw_msg_grant grant;
+		struct isw_msg_list list;
+		struct isw_msg_release release;
+	} msg;
+	unsigned int i, under_way = 0;
+	struct isw_msg m;
+	struct client c;
+	int ret = -ETIMEDOUT;
+
+	client_init(&c, argv[0], (uint16_t)atoi(argv[1]));
+	if (client_connect(&c))
+		return 1;
+	say_ready();
+	for (i = 0; ret != -ECONNRESET; i++) {
+		if (under_way == FLOOD) {
+			ret = client_recv(&c, buf, &m, 1000);
+			under_way -= !ret;
+			continue;
+		}
+		client_hdr(&c, &msg.hdr, types[i % ARRAY_SIZE(types)]);
+		if (types[i % ARRAY_SIZE(types)] == ISW_MSG_GRANT)
+			msg.grant.length = __cpu_to_le64(MIB);
+		if (!ret && m.type == ISW_MSG_GRANTED) {
+			client_hdr(&c, &msg.hdr, ISW_MSG_RELEASE);
+			msg.release.id.index = __cpu_to_le32(m.grant.id.index);
+			msg.release.id.generation =
+				__cpu_to_le32(m.grant.id.generation);
+		}
+		if (client_send(&c, &msg, __le16_to_cpu(msg.hdr.length)))
+			return 1;
+		under_way++;
+		ret = client_recv(&c, buf, &m, 0);
+		under_way -= !ret;
+	}
 	return 0;
 }
 
@@ -328,6 +397,8 @@ int main(int argc, char **argv)
 	self = argv[0];
 	if (argc == 6 && !strcmp(argv[1], "--be-client"))
 		return be_client(argv + 2);
+	if (argc == 4 && !strcmp(argv[1], "--be-flood"))
+		return be_flood(argv + 2);
 	donor.program = "/usr/sbin/infiniswapd";
 	donor.port = FIRST_PORT;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Control messages: wrong ones, too many of them, and nonsense. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "test.h"
@@ -228,6 +230,52 @@ static void test_flood(void)
 	REQUIRE_EQ(got, i);
 }
 
+static long ms_of(int (*ask)(struct client *c), struct client *c)
+{
+	struct timespec from, to;
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	REQUIRE_EQ(ask(c), 0);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	return (to.tv_sec - from.tv_sec) * 1000 +
+	       (to.tv_nsec - from.tv_nsec) / 1000000;
+}
+
+static int grant_and_release(struct client *c)
+{
+	struct isw_grant_info g;
+	int ret = client_grant(c, MIB, &g);
+
+	return ret ? ret : client_release(c, g.id);
+}
+
+/* Of memory there is enough for both; what they share is the donor's time. */
+static void test_flood_beside(void)
+{
+	long ms, ping = 0, grant = 0;
+	struct client *c;
+	pid_t pid;
+	int i;
+
+	REQUIRE(donor_start("--memory=64M", "--client_quota=16M",
+			    "--log_level=info", NULL), "no start");
+	c = test_connected();
+	pid = start_flood();
+	for (i = 0; i < 40; i++) {
+		ms = ms_of(client_ping, c);
+		ping = ms > ping ? ms : ping;
+		ms = ms_of(grant_and_release, c);
+		grant = ms > grant ? ms : grant;
+		sleep_ms(50);
+	}
+	REQUIRE(waitpid(pid, NULL, WNOHANG) == 0, "the flood has ended");
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	printf("# longest ping %ld ms, grant and release %ld ms\n", ping, grant);
+	REQUIRE(ping < 500 && grant < 1000, "ping %ld ms, grant %ld ms", ping,
+		grant);
+}
+
 static void test_client_that_never_receives(void)
 {
 	struct isw_msg_hdr ping;
@@ -391,6 +439,7 @@ static const struct test tests[] = {
 	{ "message: requests under way are all answered",
 	  test_pipelined_requests },
 	{ "message: a flood is answered in the donor's time", test_flood },
+	{ "message: a flood delays no neighbour", test_flood_beside },
 	{ "message: a client that never receives is ended",
 	  test_client_that_never_receives },
 	{ "message: random bytes", test_random_messages },
