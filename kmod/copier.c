@@ -166,6 +166,13 @@ static void slab_relegs(struct isw_device *dev, struct isw_slab *slab)
 	c->changed[c->nr_changed++] = slab;
 }
 
+/* Each leg that is added takes a donor's answer, and evict.c may have no time. */
+static bool legs_enough(const struct isw_device *dev)
+{
+	return dev->copier->nr_changed == LEGS_AT_ONCE ||
+	       READ_ONCE(dev->evict_waits);
+}
+
 /*
  * Slabs with one leg come before those with more: those lose their pages with
  * the next donor. Returns false if there may be more to do.
@@ -175,13 +182,13 @@ static bool legs_mend_some(struct isw_device *dev)
 	struct isw_copier *c = dev->copier;
 	u32 i, at = c->mend_from;
 	unsigned int pass;
+	bool more;
 
 	mutex_lock(&dev->lock);
 	c->refusals = 0;
 	c->nr_changed = 0;
 	for (pass = 0; pass < 2; pass++) {
-		for (i = 0; i < dev->nr_slabs && c->nr_changed < LEGS_AT_ONCE;
-		     i++) {
+		for (i = 0; i < dev->nr_slabs && !legs_enough(dev); i++) {
 			struct isw_slab *slab = &dev->slabs[at];
 			struct isw_mapping *m = isw_slab_mapping(dev, slab);
 
@@ -194,8 +201,9 @@ static bool legs_mend_some(struct isw_device *dev)
 		isw_slabs_drain(dev);
 	for (i = 0; i < c->nr_changed; i++)
 		isw_slab_kick(dev, c->changed[i]);
+	more = legs_enough(dev);
 	mutex_unlock(&dev->lock);
-	return c->nr_changed < LEGS_AT_ONCE;
+	return !more;
 }
 
 /* What donors there are has changed, or a second has passed. */
@@ -203,7 +211,7 @@ static void legs_mend(struct isw_copier *c)
 {
 	WRITE_ONCE(c->kicked, false);
 	while (!READ_ONCE(c->stopping) && !legs_mend_some(c->dev))
-		;
+		cond_resched();
 }
 
 /*

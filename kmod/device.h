@@ -101,6 +101,7 @@ struct isw_device {
 	wait_queue_head_t ready_wait;	/* for power-on */
 	struct isw_draw *draw;		/* scratch of the placement */
 	struct isw_evict *evict;	/* scratch of evict.c */
+	bool evict_waits;		/* it waits for the lock, and time runs */
 	unsigned long redraw_at;	/* jiffies: when a spare is exchanged */
 	u32 idle_next;			/* where idle.c goes on looking */
 	unsigned long activity_at;	/* jiffies: up to when it is summed up */

@@ -7,7 +7,9 @@
  * four fifths of the time have passed, it is taken off here, whatever it holds:
  * the pages are on another leg, or on the disk, or lost. The rest of the time is
  * for what is under way, because a grant that the donor took back by itself breaks
- * the session when it is used.
+ * the session when it is used. If there is less than a second, and the pages are
+ * on the disk or staged for it, half of it must do: the rest is what giving back
+ * takes, and the donor is about to run out of memory.
  *
  * All under dev->lock, on map_wq. The messages wait in the places that they were
  * received into.
@@ -24,7 +26,9 @@
 #include "slab.h"
 #include "trace.h"
 
-#define EVICT_BATCH	16	/* slabs changed with one drain */
+/* Slabs changed with one drain: a RELEASE each, and PING needs a credit too. */
+#define EVICT_BATCH	12
+#define EVICT_SHORT_MS	1000	/* a donor in a hurry */
 
 struct isw_evict {
 	union {
@@ -39,6 +43,7 @@ struct isw_evict {
 	struct isw_slab *slab[EVICT_BATCH];
 	unsigned int legs[EVICT_BATCH];
 	struct isw_mapping *was[EVICT_BATCH];
+	struct isw_call call[EVICT_BATCH];
 };
 
 int isw_evict_alloc(struct isw_device *dev)
@@ -143,6 +148,37 @@ static void check_activity(struct isw_donor *donor)
 	isw_ctrl_post(donor, &e->answer.hdr, ISW_MSG_ACTIVITY, e->msg.seq);
 }
 
+/* Is every page of @slab on the disk, or in memory on its way there? */
+static bool slab_is_here(struct isw_device *dev, struct isw_slab *slab)
+{
+	u64 pages = isw_slab_pages(dev->slab_shift), i;
+	atomic64_t *words = isw_slab_words(dev, slab);
+
+	for (i = 0; i < pages; i++) {
+		u64 word = atomic64_read(&words[i]);
+
+		if (word & ISW_WORD_BUSY || isw_word_lost(word & ~ISW_WORD_LEGS))
+			return false;
+		if (!(i % 4096))
+			cond_resched();
+	}
+	return true;
+}
+
+/* When to be without a grant that serves @slab, or none, in jiffies; not 0. */
+static unsigned long evict_time(struct isw_device *dev, struct isw_slab *slab,
+				unsigned long received)
+{
+	u32 ms = dev->evict->msg.ids.deadline_ms;
+
+	if (ms < EVICT_SHORT_MS && slab && dev->backup &&
+	    slab_is_here(dev, slab))
+		ms /= 2;
+	else
+		ms -= ms / 5;
+	return (received + msecs_to_jiffies(ms)) | 1;
+}
+
 /* A new session: what @g was told before holds until it is told again, or over. */
 void isw_evict_resume(struct isw_grant *g)
 {
@@ -152,12 +188,16 @@ void isw_evict_resume(struct isw_grant *g)
 }
 
 /*
- * @by: jiffies, or 0: not wanted back any more. The earlier deadline counts, but
- * not that of an earlier session, which may have been called off since.
+ * Deadline 0: not wanted back any more. The earlier one counts, but not that of
+ * an earlier session, which may have been called off since.
  */
 static void grant_evict(struct isw_donor *donor, struct isw_grant *g,
-			struct isw_slab *slab, int i, unsigned long by)
+			struct isw_slab *slab, int i, unsigned long received)
 {
+	unsigned long by = 0;
+
+	if (donor->dev->evict->msg.ids.deadline_ms)
+		by = evict_time(donor->dev, slab, received);
 	if (!g->evict_old && by && g->evict_at && time_before(g->evict_at, by))
 		return;
 	g->evict_old = false;
@@ -176,14 +216,6 @@ static void grant_evict(struct isw_donor *donor, struct isw_grant *g,
 		isw_slab_note_degraded(slab);
 		isw_slab_kick(donor->dev, slab);
 	}
-}
-
-static void evict(struct isw_donor *donor, unsigned long received)
-{
-	u32 ms = donor->dev->evict->msg.ids.deadline_ms;
-
-	with_named(donor, grant_evict,
-		   ms ? (received + msecs_to_jiffies(ms - ms / 5)) | 1 : 0);
 }
 
 /* Does @donor want back what we have? */
@@ -232,7 +264,7 @@ static bool take_messages(struct isw_donor *donor)
 		if (e->msg.type == ISW_MSG_CHECK_ACTIVITY) {
 			check_activity(donor);
 		} else {
-			evict(donor, received);
+			with_named(donor, grant_evict, received);
 			changed = true;
 		}
 	}
@@ -308,13 +340,18 @@ static u64 legs_forget(struct isw_device *dev, struct isw_slab *slab,
 	return lost > before ? lost - before : 0;
 }
 
-static void legs_return(const struct isw_mapping *was, unsigned int legs)
+/* Leg @leg of the first @n slabs, if it was taken off: all at once, then wait. */
+static void legs_return(struct isw_evict *e, unsigned int n, unsigned int leg)
 {
-	unsigned int leg;
+	unsigned int i;
 
-	for (leg = 0; leg < ISW_MAX_LEGS; leg++)
-		if (legs & BIT(leg))
-			isw_grant_return(was->leg[leg].donor, was->leg[leg].id);
+	for (i = 0; i < n; i++)
+		if (e->legs[i] & BIT(leg))
+			isw_grant_return_send(&e->was[i]->leg[leg],
+					      &e->call[i]);
+	for (i = 0; i < n; i++)
+		if (e->legs[i] & BIT(leg))
+			isw_call_wait(e->was[i]->leg[leg].donor, &e->call[i]);
 }
 
 /*
@@ -325,7 +362,7 @@ static void legs_return(const struct isw_mapping *was, unsigned int legs)
 static bool drop_due(struct isw_device *dev, unsigned long *next)
 {
 	struct isw_evict *e = dev->evict;
-	unsigned int n = 0, i;
+	unsigned int n = 0, i, leg;
 	u64 lost = 0;
 	u32 slab;
 
@@ -349,8 +386,8 @@ static bool drop_due(struct isw_device *dev, unsigned long *next)
 		isw_err(dev, "%llu pages lost: donors took memory back before its pages were elsewhere\n",
 			lost);
 	/* embedded in the slabs: still what they were until published anew */
-	for (i = 0; i < n; i++)
-		legs_return(e->was[i], e->legs[i]);
+	for (leg = 0; leg < ISW_MAX_LEGS; leg++)
+		legs_return(e, n, leg);
 	return true;
 }
 
@@ -362,7 +399,9 @@ void isw_evict_work(struct work_struct *work)
 	unsigned long next = 0;
 	bool changed = false;
 
+	WRITE_ONCE(dev->evict_waits, true);
 	mutex_lock(&dev->lock);
+	WRITE_ONCE(dev->evict_waits, false);
 	if (dev->stopping) {
 		mutex_unlock(&dev->lock);
 		return;

@@ -17,14 +17,24 @@
 #include "slab.h"
 #include "trace.h"
 
+/* Give a grant back; isw_call_wait() must follow. */
+void isw_grant_return_send(const struct isw_grant *g, struct isw_call *call)
+{
+	struct isw_msg_release msg = isw_release_msg(g->id);
+
+	*call = (struct isw_call) {};
+	trace_isw_grant_returned(g->donor, &g->id);
+	isw_call_send(g->donor, call, &msg.hdr, ISW_MSG_RELEASE);
+}
+
 /* Give a grant back and wait until the donor has it. 0, or what isw_call() says. */
 int isw_grant_return(struct isw_donor *donor, struct isw_grant_id id)
 {
-	struct isw_msg_release msg = isw_release_msg(id);
-	struct isw_call call = {};
+	const struct isw_grant g = { .donor = donor, .id = id };
+	struct isw_call call;
 
-	trace_isw_grant_returned(donor, &id);
-	return isw_call(donor, &call, &msg.hdr, ISW_MSG_RELEASE);
+	isw_grant_return_send(&g, &call);
+	return isw_call_wait(donor, &call);
 }
 
 /* ---- held ready --------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #include <infiniswap/place.h>
 #include <infiniswap/wire.h>
 
+struct isw_call;
 struct isw_device;
 struct isw_donor;
 struct isw_grant;
@@ -31,6 +32,7 @@ int isw_grants_refill(struct isw_device *dev);
 void isw_grant_spare(struct isw_device *dev, const struct isw_grant *grant);
 void isw_grants_trim(struct isw_device *dev);
 int isw_grant_return(struct isw_donor *donor, struct isw_grant_id id);
+void isw_grant_return_send(const struct isw_grant *g, struct isw_call *call);
 
 /* a donor's ready grants when its session is new, or lost */
 bool isw_grant_is(const struct isw_grant *g, const struct isw_donor *donor,

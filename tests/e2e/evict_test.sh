@@ -245,6 +245,45 @@ test_slab_that_is_not_hot_goes_to_the_disk_at_once()
 	device_off
 }
 
+# A donor about to run out gives half a second. The copier finds room elsewhere and
+# is at work, every slab is read all the time; what it does not manage is given back
+# all the same before the donor takes it.
+test_half_a_second_is_enough_to_give_back_what_the_disk_has()
+{
+	local lent readers
+
+	donors_up 250
+	device_on --redundancy backup --backup /dev/disk/by-id/virtio-lab-disk
+	pattern_write 0 60 HURRY..
+	wait_for 30 lab_counter_is client staged_pages 0
+	lab exec client --timeout 100 -- sh -c 'n=0
+		while [ $n -lt 4 ]; do
+			until [ -e /run/enough ]; do
+				dd if=/dev/infiniswap0 of=/dev/null bs=64k count=240 skip=$((n * 240)) \
+					iflag=direct status=none || echo "cannot read from $n"
+			done &
+			n=$((n + 1))
+		done
+		wait' &
+	readers=$!
+	lent=$(($(told donor1 granted) - $(told donor1 returned)))
+	tell donor1 evict 500 "$all"
+	wait_for 20 lab_counter_is client donors/donor1/slabs 0
+	lab_run client touch /run/enough
+	wait "$readers"
+	lab_run donor1 "grep '^re[lv]' /tmp/told"
+	echo "of $lent: $(lab_counter client evictions_forced) dropped, $(lab_counter client pages_copied) pages copied"
+	[ "$lent" -ge 15 ]
+	told_is donor1 revoked 0
+	told_is donor1 released "$lent"
+	pattern_is 0 30 HURRY..
+	pattern_is 30 30 HURRY..
+	no_page_is_lost
+	[ "$(lab_counter client failovers)" = 0 ]
+	lab_run client rm /run/enough
+	device_off
+}
+
 test_eviction_that_is_called_off_takes_nothing()
 {
 	donors_up "$all"
