@@ -34,6 +34,7 @@
 
 #define MAX_PROCS	64u
 #define MAX_COMPLAINTS	8u	/* pages told per process; all are counted */
+#define STALL_NS	10000000u
 
 /* A page may give SIGBUS between any two instructions that touch it. */
 #define barrier()	__asm__ __volatile__("" ::: "memory")
@@ -62,6 +63,7 @@ struct counts {
 	uint64_t eio;		/* pages that were lost at least once */
 	uint64_t max_ns;	/* of any access, one that ended in SIGBUS too */
 	uint64_t lately_ns;	/* the same, taken away with each line of progress */
+	uint64_t stalls;	/* accesses that took more than STALL_NS */
 	struct histogram faults;	/* accesses that waited for a page-in */
 };
 
@@ -182,6 +184,8 @@ static void note_time(struct verifier *v, uint64_t ns)
 
 	if (ns > v->counts->max_ns)
 		v->counts->max_ns = ns;
+	if (ns > STALL_NS)
+		v->counts->stalls++;
 	while (ns > lately &&
 	       !__atomic_compare_exchange_n(&v->counts->lately_ns, &lately, ns, false,
 					    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
@@ -447,25 +451,28 @@ struct report {
 	unsigned int failed;		/* processes that did not end by themselves */
 };
 
-/* So many pages since the last line, and the longest that one of them took. */
+/* So many pages since the last line, the longest of them, and how many stalled. */
 static void tell_progress(const struct options *options, struct shared *shared,
 			  uint64_t now)
 {
-	static uint64_t told;
-	uint64_t pages = 0, longest = 0, ns;
+	static uint64_t told, told_stalls;
+	uint64_t pages = 0, stalls = 0, longest = 0, ns;
 
 	for (unsigned int proc = 0; proc < options->procs; proc++) {
 		struct counts *counts = &shared->counts[proc];
 
 		pages += __atomic_load_n(&counts->accesses, __ATOMIC_RELAXED);
+		stalls += __atomic_load_n(&counts->stalls, __ATOMIC_RELAXED);
 		ns = __atomic_exchange_n(&counts->lately_ns, 0, __ATOMIC_RELAXED);
 		if (ns > longest)
 			longest = ns;
 	}
-	printf("progress %llu %llu %llu\n", (unsigned long long)now,
-	       (unsigned long long)(pages - told), (unsigned long long)longest);
+	printf("progress %llu %llu %llu %llu\n", (unsigned long long)now,
+	       (unsigned long long)(pages - told), (unsigned long long)longest,
+	       (unsigned long long)(stalls - told_stalls));
 	fflush(stdout);
 	told = pages;
+	told_stalls = stalls;
 }
 
 /* A tick of 100 ms, or until the next line of progress. */
@@ -667,8 +674,9 @@ static const char usage[] =
 	"  -w PCT   pages rewritten, percent of accesses (30)\n"
 	"  -t SEC   stop the passes after so long\n"
 	"  -i N     stop the passes after N page-ins of the whole system\n"
-	"  -I MS    a line each MS: progress TIME PAGES LONGEST, times in ns, TIME of\n"
-	"           the monotonic clock, LONGEST of one page since the last line\n"
+	"  -I MS    a line each MS: progress TIME PAGES LONGEST STALLS, times in ns,\n"
+	"           TIME of the monotonic clock, LONGEST of one page since the last\n"
+	"           line, STALLS those that took more than 10 ms\n"
 	"  -s SEED  (taken from the clock, and printed)\n"
 	"  -Z PCT   of each page that are zeros (0)\n"
 	"  -n       no check of all of it at the end\n"

@@ -19,11 +19,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
 # shellcheck source=tests/lib/faults.sh
 . "$ISW_TOP/tests/lib/faults.sh"
+# shellcheck source=tests/lib/load.sh
+. "$ISW_TOP/tests/lib/load.sh"
 
-case $LAB_KERNEL in
-6.12)	memory=384M load_mib=200 ;;
-*)	memory=256M load_mib=130 ;;
-esac
 kills=${ISW_KILLS:-1}
 donors=(donor1 donor2 donor3)
 donor_arguments=(--slab_size=4M)
@@ -31,43 +29,6 @@ tracing=/sys/kernel/tracing
 scratch=$(mktemp -d)
 cleanup_add rm -rf "$scratch"
 result=$scratch/samples
-
-# samples_more_than N - lines of progress, ten a second
-samples_more_than()
-{
-	[ "$(wc -l <"$result")" -gt "$1" ]
-}
-
-# samples_pass N - wait for so many more
-samples_pass()
-{
-	wait_for $((30 + $1)) samples_more_than $(($(wc -l <"$result") + $1))
-}
-
-load_start()
-{
-	lab exec client --timeout 0 -- pageverify -p 2 -m "$load_mib" -R 1000000 -w 30 -t 1000000 -I 100 \
-		-s "${ISW_SEED:-$RANDOM}" 2>"$scratch/errors" |
-		while read -r line; do
-			echo "$EPOCHREALTIME $line"
-		done >"$result" &
-	load=$!
-	wait_for 120 grep -q filled "$scratch/errors"
-}
-
-load_end()
-{
-	# shellcheck disable=SC2016 # for the guest's shell
-	lab_run client 'kill -TERM $(pidof pageverify)'
-	wait "$load"
-	cat "$scratch/errors"
-	tail -n 1 "$result"
-	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
-	[ "$(field failed)" = 0 ] || fail "$(field failed) processes died"
-	[ "$(field sigbus)" = 0 ] || fail "$(field sigbus) SIGBUS"
-	[ "$(lab_counter client read_errors)" = 0 ]
-	[ "$(lab_counter client lost_pages)" = 0 ]
-}
 
 # well - every donor can be used, and no page waits to be copied
 well()
@@ -78,14 +39,6 @@ well()
 		lab_counter_is client "donors/$donor/state" live || return
 	done
 	[ "$mode" = backup ] || lab_counter_is client degraded_pages 0
-}
-
-# fullest - the donor with the most slabs
-fullest()
-{
-	# shellcheck disable=SC2016 # for the guest's shell
-	lab_run client 'cd /sys/block/infiniswap0/infiniswap/donors && for donor in *; do
-		echo $(cat $donor/slabs) $donor; done' | sort -rn | sed -n '1s/.* //p'
 }
 
 kill_one()
@@ -152,7 +105,7 @@ chosen()
 	[ "${ISW_STALL_MODE:-backup}" = "$1" ]
 }
 
-lab_up --donors 3 --client-mem "$memory" --donor-mem 1G --disk 512M --daemon-args="${donor_arguments[*]}"
+load_lab_up --donor-mem 1G --daemon-args="${donor_arguments[*]}"
 
 if chosen backup; then
 	test_with_a_backup_a_dead_donor_costs_little_more_than_noticing_it()

@@ -22,15 +22,15 @@ AFTER = 3.0         # so long after that, what waits is the kill's doing
 
 
 def read_samples(path):
-    """[(time, pages, longest)] of the client's clock, and what to add for the host's."""
+    """[(time, pages, longest, stalls)] of the client's clock, and what to add for the host's."""
     samples, delays = [], []
     with open(path, encoding="ascii") as file:
         for line in file:
             words = line.split()
-            if len(words) != 5 or words[1] != "progress":
+            if len(words) != 6 or words[1] != "progress":
                 continue
             at = int(words[2]) / 1e9
-            samples.append((at, int(words[3]), int(words[4]) / 1e9))
+            samples.append((at, int(words[3]), int(words[4]) / 1e9, int(words[5])))
             delays.append(float(words[0]) - at)
     if len(samples) < 20:
         sys.exit(f"{path}: {len(samples)} lines of progress")
@@ -52,7 +52,7 @@ def read_breaks(path):
 
 
 def longest(samples, first, last):
-    return max((wait for at, _, wait in samples if first <= at <= last), default=0)
+    return max((wait for at, _, wait, _ in samples if first <= at <= last), default=0)
 
 
 def main():
@@ -91,7 +91,7 @@ def main():
 def write_plot(path, samples, kills, begin):
     with open(f"{path}.data", "w", encoding="ascii") as file:
         last = begin
-        for at, pages, wait in samples[1:]:
+        for at, pages, wait, _ in samples[1:]:
             print(at - begin, pages / (at - last), wait * 1e3, file=file)
             last = at
     with open(f"{path}.kills", "w", encoding="ascii") as file:

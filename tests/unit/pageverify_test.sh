@@ -172,7 +172,7 @@ test_progress_tells_when_how_much_and_the_longest()
 {
 	begin -t 2 -I 50
 	ended 0
-	awk '/^progress [0-9]+ [0-9]+ [0-9]+$/ {
+	awk '/^progress [0-9]+ [0-9]+ [0-9]+ [0-9]+$/ {
 		if (lines++ && ($2 - last < 50e6 || $2 - last > 1e9))
 			bad = 1
 		last = $2

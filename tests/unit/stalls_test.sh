@@ -20,7 +20,7 @@ stalls()
 	awk -v first="$1" -v second="$2" -v ever="$3" 'BEGIN {
 		for (i = 0; i < 600; i++) {
 			wait = i == 222 ? first : i == 422 ? second : ever
-			printf "%.6f progress %.0f 100 %.0f\n", 5100 + i / 10 + (1 + i % 9) / 1000,
+			printf "%.6f progress %.0f 100 %.0f 0\n", 5100 + i / 10 + (1 + i % 9) / 1000,
 				(100 + i / 10) * 1e9, wait * 1e6
 		}
 	}' >"$scratch/samples"
