@@ -189,6 +189,9 @@ soak: ## long runs, to be gone on with: scripts/soak --help, docs/reliability.md
 	@scripts/soak stall-backup
 	@scripts/soak stall-mirror
 	@scripts/soak low-memory
+	@scripts/soak evictions
+	@scripts/soak neighbour
+	@scripts/soak growth
 
 bench: ## what a page costs, in instructions and time, against what else there is: scripts/bench
 	@scripts/bench
