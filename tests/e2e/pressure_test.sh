@@ -23,7 +23,6 @@ headroom=64
 donor_arguments=(--slab_size=1M --memory=300M "--headroom=${headroom}M")
 growths=${ISW_GROWTHS:-1}
 seed=${ISW_SEED:-$RANDOM}
-RANDOM=$seed
 scratch=$(mktemp -d)
 cleanup_add rm -rf "$scratch"
 result=$scratch/samples
@@ -84,7 +83,8 @@ at_most()
 # grown DONOR MIB MIB_PER_SECOND - an application there has; when, by its clock
 grown()
 {
-	lab_run "$1" "setsid growth $2 $3 </dev/null >/run/grown 2>&1 &
+	lab_run "$1" "rm -f /run/grown
+		setsid growth $2 $3 </dev/null >/run/grown 2>&1 &
 		until grep -q grown /run/grown; do kill -0 \$! || exit 1; sleep 0.1; done
 		cut -d ' ' -f 1 /proc/uptime"
 }
@@ -149,6 +149,7 @@ test_donor_that_grows_gets_its_memory_back_and_clients_lose_nothing()
 	local disk n
 
 	echo "seed $seed"
+	RANDOM=$seed	# here: a subshell draws anew
 	lab swap on --size 448M --slab-size 1M --redundancy backup
 	load_start
 	disk=$(lab_counter client pages_in_backup)

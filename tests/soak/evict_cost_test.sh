@@ -25,7 +25,6 @@ donors=(donor1 donor2 donor3)
 conf=/run/infiniswapd.conf
 log=/var/log/infiniswapd.log
 seed=${ISW_SEED:-$RANDOM}
-RANDOM=$seed
 scratch=$(mktemp -d)
 cleanup_add rm -rf "$scratch"
 result=$scratch/samples
@@ -86,6 +85,7 @@ test_evictions_cost_little_and_the_disk_nothing()
 	local donor disk n order
 
 	echo "seed $seed"
+	RANDOM=$seed	# here: a subshell draws anew
 	for donor in "${donors[@]}"; do
 		donor_up "$donor"
 	done
