@@ -291,8 +291,12 @@ static void extent_read_end(struct isw_io *io)
 	extent_through(extent_of(io));
 }
 
-/* Begin to bring pages [@page, @page + @count) the copies @needs. */
-static void extent_start(struct extent *e, u64 page, u32 count, u64 needs)
+/*
+ * Begin to bring pages [@page, @page + @count) the copies @needs. Without @disk
+ * they are not read from there, even if the legs break that were to be read.
+ */
+static void extent_start(struct extent *e, u64 page, u32 count, u64 needs,
+			 bool disk)
 {
 	struct isw_batch batch = {};
 	struct isw_io *io = &e->io;
@@ -302,6 +306,7 @@ static void extent_start(struct extent *e, u64 page, u32 count, u64 needs)
 	e->through = false;
 	e->needs = needs;
 	isw_io_reset(io, page, count);
+	io->no_disk = !disk;
 	sg_init_table(io->sg, count);
 	for (i = 0; i < count; i++)
 		sg_set_page(&io->sg[i], e->pages[i], ISW_PAGE_SIZE, 0);
@@ -552,23 +557,23 @@ static bool slab_retires(struct isw_slab *slab)
 	return retires;
 }
 
-/* Is a page of @slab, whose word is @word, on the disk and nowhere else? */
-static bool on_disk_alone(struct isw_slab *slab, u64 word)
+static unsigned int slab_live(struct isw_slab *slab)
 {
-	struct isw_mapping *m;
-	unsigned int live = 0;
+	unsigned int legs;
 
-	if (word & ISW_WORD_STAGED)
-		return false;
 	rcu_read_lock();
-	m = rcu_dereference(slab->mapping);
-	if (m)
-		live = legs_view(m).live;
+	legs = isw_legs_live(rcu_dereference(slab->mapping));
 	rcu_read_unlock();
-	return !(isw_word_legs(word) & live);
+	return legs;
 }
 
-/* May one more ask for a page like that? Not the last extent. */
+/* Must the disk be asked for a page with this @word, if legs @live can be? */
+static bool takes_disk(u64 word, unsigned int live)
+{
+	return !(word & ISW_WORD_STAGED) && !(isw_word_legs(word) & live);
+}
+
+/* May one more extent ask the disk? Not the last one. */
 static bool disk_reader_may_start(struct isw_copier *c)
 {
 	while (disk_readers(c) >= DISK_READERS) {
@@ -579,9 +584,13 @@ static bool disk_reader_may_start(struct isw_copier *c)
 	return true;
 }
 
-/* How many pages from @word on lack what the first one does, with their words. */
+/*
+ * How many pages from @word on lack what the first one does, and are to be had as
+ * that one is, with their words.
+ */
 static u32 extent_find(struct extent *e, atomic64_t *word, u32 max,
-		       unsigned int legs, bool disk, u64 *needs)
+		       unsigned int legs, unsigned int live, bool disk,
+		       u64 *needs)
 {
 	u32 n;
 
@@ -591,7 +600,8 @@ static u32 extent_find(struct extent *e, atomic64_t *word, u32 max,
 			break;
 		if (!n)
 			*needs = isw_word_needs(e->words[0], legs, disk);
-		if (!*needs || isw_word_needs(e->words[n], legs, disk) != *needs)
+		if (!*needs || isw_word_needs(e->words[n], legs, disk) != *needs ||
+		    takes_disk(e->words[n], live) != takes_disk(e->words[0], live))
 			break;
 	}
 	return n;
@@ -640,7 +650,8 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 	struct isw_device *dev = c->dev;
 	u64 pages = isw_slab_pages(dev->slab_shift), i, needs;
 	atomic64_t *words = isw_slab_words(dev, slab);
-	unsigned int legs;
+	unsigned int legs, live;
+	bool ask;
 	u32 n;
 
 	WRITE_ONCE(slab->degraded, false);
@@ -658,12 +669,13 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 		if (!e)
 			break;
 		slab_fill(slab, &legs);
+		live = slab_live(slab);
 		needs = 0;
 		n = extent_find(e, words + i, min_t(u64, pages - i, c->max),
-				legs, disk, &needs);
-		if (n && (!on_disk_alone(slab, e->words[0]) ||
-			  disk_reader_may_start(c)))
-			extent_start(e, (words - dev->words) + i, n, needs);
+				legs, live, disk, &needs);
+		ask = n && takes_disk(e->words[0], live);
+		if (n && (!ask || disk_reader_may_start(c)))
+			extent_start(e, (words - dev->words) + i, n, needs, ask);
 		if (!(i % 1024))
 			cond_resched();
 	}

@@ -158,8 +158,11 @@ static int donor_try(struct isw_donor *donor)
 		goto err_destroy;
 
 	mutex_lock(&dev->lock);
-	if (donor->state == ISW_DONOR_RECONNECTING &&
-	    donor->session.epoch != donor->epoch) {
+	if (donor->state != ISW_DONOR_CONNECTING &&
+	    donor->state != ISW_DONOR_RECONNECTING) {
+		ret = -ESTALE;	/* given up meanwhile: nothing to compare */
+	} else if (donor->state == ISW_DONOR_RECONNECTING &&
+		   donor->session.epoch != donor->epoch) {
 		isw_donor_give_up(donor, "daemon was started anew");
 		ret = -ESTALE;
 	} else {

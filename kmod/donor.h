@@ -92,6 +92,17 @@ static inline bool isw_leg_live(const struct isw_grant *g)
 	       isw_donor_live(g->donor);
 }
 
+/* The legs of @m, which may be NULL, that requests may use, a bit each. */
+static inline unsigned int isw_legs_live(const struct isw_mapping *m)
+{
+	unsigned int legs = 0, leg;
+
+	for (leg = 0; m && leg < ISW_MAX_LEGS; leg++)
+		if (m->used & BIT(leg) && isw_leg_live(&m->leg[leg]))
+			legs |= BIT(leg);
+	return legs;
+}
+
 /* Is a slab to be rid of its leg @g? */
 static inline bool isw_leg_unwanted(const struct isw_grant *g)
 {

@@ -179,10 +179,13 @@ static unsigned long evict_time(struct isw_device *dev, struct isw_slab *slab,
 	return (received + msecs_to_jiffies(ms)) | 1;
 }
 
-/* A new session: what @g was told before holds until it is told again, or over. */
+/*
+ * A new session: what @g was told before holds until it is told again, which is
+ * soon, or over, or all but over.
+ */
 void isw_evict_resume(struct isw_grant *g)
 {
-	if (g->evict_at && time_after_eq(jiffies, g->evict_at))
+	if (g->evict_at && time_after_eq(jiffies + HZ, g->evict_at))
 		g->evict_at = 0;
 	g->evict_old = true;
 }
@@ -194,24 +197,24 @@ void isw_evict_resume(struct isw_grant *g)
 static void grant_evict(struct isw_donor *donor, struct isw_grant *g,
 			struct isw_slab *slab, int i, unsigned long received)
 {
-	unsigned long by = 0;
+	unsigned long was = g->evict_at, by = 0;
 
 	if (donor->dev->evict->msg.ids.deadline_ms)
 		by = evict_time(donor->dev, slab, received);
-	if (!g->evict_old && by && g->evict_at && time_before(g->evict_at, by))
+	if (!g->evict_old && by && was && time_before(was, by))
 		return;
 	g->evict_old = false;
-	if (g->evict_at == by)
+	if (was == by)
 		return;
-	if (!g->evict_at) {
+	if (!was) {
 		isw_stat_inc(donor->dev->stats, evictions);
 		isw_stat_inc(donor->stats, evictions);
 	}
 	trace_isw_grant_evict(donor, &g->id, slab, by);
 	WRITE_ONCE(g->evict_at, by);	/* isw_leg_live() looks without the lock */
-	if (by) {
+	if (by)
 		donor->evicting = true;
-	} else if (slab) {
+	if (slab && was && (!by || time_after_eq(jiffies, was))) {
 		/* its time may be over: requests wait, and writes went elsewhere */
 		isw_slab_note_degraded(slab);
 		isw_slab_kick(donor->dev, slab);

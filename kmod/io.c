@@ -286,17 +286,6 @@ static enum verdict read_leg(struct isw_io *io, struct isw_mapping *m, int leg,
 	return POSTED;
 }
 
-/* The legs of @m that may be used, a bit each. */
-static unsigned int legs_live(const struct isw_mapping *m)
-{
-	unsigned int legs = 0, leg;
-
-	for (leg = 0; m && leg < ISW_MAX_LEGS; leg++)
-		if (m->used & BIT(leg) && isw_leg_live(&m->leg[leg]))
-			legs |= BIT(leg);
-	return legs;
-}
-
 /*
  * The word was read after @m: a leg that was added in between may have the page.
  * Only what is found with a mapping that still holds counts.
@@ -314,7 +303,7 @@ static enum verdict io_read(struct isw_io *io, struct isw_batch *batch)
 	while (io->cursor < io->count) {
 		struct isw_mapping *m = rcu_dereference(io->slab->mapping);
 		atomic64_t *word = io_words(io) + io->cursor;
-		unsigned int live = legs_live(m), legs = 0;
+		unsigned int live = isw_legs_live(m), legs = 0;
 		enum source source;
 		int leg = 0;
 
@@ -336,6 +325,8 @@ static enum verdict io_read(struct isw_io *io, struct isw_batch *batch)
 		case FROM_LEG:
 			return read_leg(io, m, leg, batch);
 		case FROM_BACKUP:
+			if (unlikely(io->no_disk))
+				return park(io, ISW_WAIT_BACKUP);
 			return read_backup(io);
 		case FROM_HELD:
 			if (mapping_moved(io->slab, m))
@@ -546,7 +537,7 @@ static enum verdict io_write(struct isw_io *io, struct isw_batch *batch)
 		return park(io, ISW_WAIT_THAW);
 	}
 	io->deadline = 0;
-	legs = m ? legs_live(m) & ~m->retiring : 0;
+	legs = m ? isw_legs_live(m) & ~m->retiring : 0;
 	/* what a leg misses the copier brings it; one must be there, or the disk */
 	if (!dev->backup && !legs)
 		return park(io, ISW_WAIT_SESSION);
@@ -617,6 +608,7 @@ void isw_io_reset(struct isw_io *io, u64 page, u32 count)
 	io->filled = false;
 	io->from_disk = false;
 	io->disk_refused = false;
+	io->no_disk = false;
 	io->copying = false;
 	io->suspect = 0;
 	INIT_LIST_HEAD(&io->staged);

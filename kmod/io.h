@@ -56,6 +56,7 @@ struct isw_io {
 	bool reserved;			/* write: has slots of staging */
 	bool filled;			/* write: and they hold its pages */
 	bool from_disk;			/* read: the disk has been asked */
+	bool no_disk;			/* copier's: the disk is not to be asked */
 	bool disk_refused;		/* read: and could not read this page */
 	bool copying;			/* copier: copies are being added */
 	u8 tries;			/* rounds that no leg acknowledged */

@@ -433,20 +433,10 @@ static unsigned int legs_kept(const struct isw_mapping *m)
 	return legs;
 }
 
-static unsigned int legs_live(const struct isw_mapping *m)
-{
-	unsigned int legs = 0, leg;
-
-	for (leg = 0; leg < ISW_MAX_LEGS; leg++)
-		if (m->used & BIT(leg) && isw_leg_live(&m->leg[leg]))
-			legs |= BIT(leg);
-	return legs;
-}
-
 /*
  * The staged copy of @slot's page goes if a leg has the page and can be read, or
- * anyway with @anyway. Legs are those of the mapping: in a word there may still be the flag
- * of one that was taken off; hence one RCU section for both.
+ * with @anyway if no leg has it. Legs are those of the mapping: in a word there may
+ * still be the flag of one that was taken off; hence one RCU section for both.
  */
 static bool word_shed(struct isw_staging *st, const struct isw_staged *slot,
 		      bool anyway, bool *on_leg)
@@ -461,9 +451,9 @@ static bool word_shed(struct isw_staging *st, const struct isw_staged *slot,
 	do {
 		unsigned int legs = m ? isw_word_legs(old) & legs_kept(m) : 0;
 
-		*on_leg = legs;
+		*on_leg = legs & isw_legs_live(m);
 		shed = isw_word_is(old, slot->seq) &&
-		       (anyway || (legs && legs & legs_live(m)));
+		       (*on_leg || (anyway && !legs));
 	} while (shed && !isw_word_try(word, &old, old & ~ISW_WORD_STAGED));
 	rcu_read_unlock();
 	return shed;
