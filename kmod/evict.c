@@ -17,6 +17,7 @@
 #include <linux/slab.h>
 
 #include "activity.h"
+#include "backup.h"
 #include "ctrl.h"
 #include "device.h"
 #include "donor.h"
@@ -172,7 +173,7 @@ static unsigned long evict_time(struct isw_device *dev, struct isw_slab *slab,
 	u32 ms = dev->evict->msg.ids.deadline_ms;
 
 	if (ms < EVICT_SHORT_MS && slab && dev->backup &&
-	    slab_is_here(dev, slab))
+	    !READ_ONCE(dev->backup->failed) && slab_is_here(dev, slab))
 		ms /= 2;
 	else
 		ms -= ms / 5;
@@ -346,15 +347,20 @@ static u64 legs_forget(struct isw_device *dev, struct isw_slab *slab,
 /* Leg @leg of the first @n slabs, if it was taken off: all at once, then wait. */
 static void legs_return(struct isw_evict *e, unsigned int n, unsigned int leg)
 {
+	unsigned long by;
 	unsigned int i;
 
 	for (i = 0; i < n; i++)
 		if (e->legs[i] & BIT(leg))
 			isw_grant_return_send(&e->was[i]->leg[leg],
 					      &e->call[i]);
-	for (i = 0; i < n; i++)
-		if (e->legs[i] & BIT(leg))
-			isw_call_wait(e->was[i]->leg[leg].donor, &e->call[i]);
+	by = jiffies + ISW_CALL_TIMEOUT;	/* one for all of them */
+	for (i = 0; i < n; i++) {
+		if (!(e->legs[i] & BIT(leg)))
+			continue;
+		e->call[i].timeout = time_before(jiffies, by) ? by - jiffies : 1;
+		isw_call_wait(e->was[i]->leg[leg].donor, &e->call[i]);
+	}
 }
 
 /*
@@ -411,10 +417,10 @@ void isw_evict_work(struct work_struct *work)
 	}
 	list_for_each_entry(donor, &dev->donors, node)
 		changed |= take_messages(donor);
-	if (changed)
-		isw_grants_trim(dev);	/* those held ready go back at once */
 	while (drop_due(dev, &next))
 		changed = true;
+	if (changed)
+		isw_grants_trim(dev);	/* those held ready go back at once */
 	mutex_unlock(&dev->lock);
 	if (changed)
 		isw_map_kick(dev);	/* and with it the copier */

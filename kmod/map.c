@@ -108,7 +108,8 @@ static void refill(struct isw_device *dev)
 {
 	do {
 		bind_wanted(dev);
-	} while (!READ_ONCE(dev->stopping) && !isw_grants_refill(dev));
+	} while (!READ_ONCE(dev->stopping) && !READ_ONCE(dev->evict_waits) &&
+		 !isw_grants_refill(dev));
 }
 
 /* ---- connections -------------------------------------------------------- */
