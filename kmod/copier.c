@@ -707,7 +707,8 @@ static void copy_work(struct work_struct *work)
 			 rcu_access_pointer(slab->mapping);
 	}
 	if (again && !READ_ONCE(c->stopping))
-		queue_delayed_work(isw_copy_wq, &c->work, COPY_RETRY);
+		queue_delayed_work(isw_copy_wq, &c->work,
+				   c->disk_waits ? DISK_PATIENCE : COPY_RETRY);
 }
 
 /* ---- from power-on to power-off ----------------------------------------- */
