@@ -52,6 +52,7 @@ struct options {
 	bool huge;
 	bool expect_sigbus;
 	bool no_check;
+	bool send_out;
 };
 
 /* What one process counts; only that process writes to it. */
@@ -433,6 +434,8 @@ static void child(const struct options *options, struct shared *shared,
 	memory_setup(&v);
 	catch_sigbus();
 	fill_all(&v);
+	if (options->send_out && madvise(v.memory, v.pages * PAGE_BYTES, MADV_PAGEOUT))
+		warn("MADV_PAGEOUT");
 	__sync_fetch_and_add(&shared->filled, 1);
 	wait_until(&shared->filled, options->procs, shared);
 	run_passes(&v);
@@ -680,6 +683,7 @@ static const char usage[] =
 	"  -s SEED  (taken from the clock, and printed)\n"
 	"  -Z PCT   of each page that are zeros (0)\n"
 	"  -n       no check of all of it at the end\n"
+	"  -O       send all of it out before the passes: reads alone write nothing then\n"
 	"  -H       ask for huge pages instead of refusing them\n"
 	"  -e       expect lost pages: SIGBUS is counted and is no failure\n"
 	"  -h       this text\n\n"
@@ -693,7 +697,7 @@ static void parse(struct options *options, int argc, char **argv)
 {
 	int opt;
 
-	while ((opt = getopt(argc, argv, "p:m:S:R:w:t:i:I:s:Z:nHeh")) >= 0) {
+	while ((opt = getopt(argc, argv, "p:m:S:R:w:t:i:I:s:Z:nOHeh")) >= 0) {
 		switch (opt) {
 		case 'p':
 			options->procs = (unsigned int)number(optarg, 1, MAX_PROCS);
@@ -727,6 +731,9 @@ static void parse(struct options *options, int argc, char **argv)
 			break;
 		case 'n':
 			options->no_check = true;
+			break;
+		case 'O':
+			options->send_out = true;
 			break;
 		case 'H':
 			options->huge = true;

@@ -89,6 +89,8 @@ class Faults(Load):
                    "pageverify", "-p", str(self._processes), "-m", str(each), "-R", "1000000",
                    "-w", str(self._writes), "-t", str(seconds), "-I", "1000", "-n",
                    "-Z", str(arm.zeros), "-s", str(seed)]
+        if not self._writes:
+            command.append("-O")    # else half of the pages would go out once, in the measurement
         said = []
 
         def on_line(line):
