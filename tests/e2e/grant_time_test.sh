@@ -54,12 +54,13 @@ kind()
 	daemon_up donor1 --log_level=debug "--slab_size=${size}M" "--memory=${size}M" --headroom=16M \
 		"--prepare=$([ "$how" = new ] && echo 0 || echo 1)"
 	for ((n = 1; n <= grants; n++)); do
-		[ "$how" = new ] || wait_for 60 status_is prepared "$size"
+		[ "$how" = new ] || wait_for 30 status_is prepared "$size"
 		lab_run client infiniswapctl create infiniswap0 --size "${size}M" --slab-size "${size}M" \
 			--redundancy none --ready-grants 1 --donor donor1=10.7.0.101
-		wait_for 60 granted_so_far "$n"
+		wait_for 30 granted_so_far "$n" ||
+			fail "$(lab_run donor1 "tail -n 20 $log; infiniswapctl donor status")"
 		lab_run client infiniswapctl remove infiniswap0
-		wait_for 60 status_is granted 0
+		wait_for 30 status_is granted 0
 	done
 	# each was what it is taken for
 	[ "$(lab_run donor1 "grep -c 'MiB, $how$([ "$pages" = ordinary ] || echo ', huge pages'), in' $log")" = "$grants" ]
