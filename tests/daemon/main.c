@@ -300,8 +300,8 @@ static int be_client(char **argv)
 	return 0;
 }
 
-/* Requests under way: three times as many as there may be. */
-#define FLOOD		(3 * ISW_CTRL_CREDITS)
+/* Requests under way: twice as many as there may be. */
+#define FLOOD		(2 * ISW_CTRL_CREDITS)
 
 /* Asks for whatever costs the donor most, as fast as it can, until killed. */
 static int be_flood(char **argv)
@@ -317,7 +317,7 @@ static int be_flood(char **argv)
 		struct isw_msg_release release;
 	} msg;
 	unsigned int i, under_way = 0;
-	struct isw_msg m;
+	struct isw_msg m = { 0 };
 	struct client c;
 	int ret = -ETIMEDOUT;
 
@@ -331,6 +331,7 @@ static int be_flood(char **argv)
 			under_way -= !ret;
 			continue;
 		}
+		memset(&msg, 0, sizeof(msg));	/* reserved bytes are */
 		client_hdr(&c, &msg.hdr, types[i % ARRAY_SIZE(types)]);
 		if (types[i % ARRAY_SIZE(types)] == ISW_MSG_GRANT)
 			msg.grant.length = __cpu_to_le64(MIB);
@@ -340,13 +341,16 @@ static int be_flood(char **argv)
 			msg.release.id.generation =
 				__cpu_to_le32(m.grant.id.generation);
 		}
-		if (client_send(&c, &msg, __le16_to_cpu(msg.hdr.length)))
-			return 1;
+		ret = client_send(&c, &msg, __le16_to_cpu(msg.hdr.length));
+		if (ret)
+			break;
 		under_way++;
 		ret = client_recv(&c, buf, &m, 0);
 		under_way -= !ret;
 	}
-	return 0;
+	fprintf(stderr, "# the flood ends: %s, message %u, %u under way\n",
+		strerror(-ret), i, under_way);
+	return 1;
 }
 
 /* ---- main --------------------------------------------------------------- */

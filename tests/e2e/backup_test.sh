@@ -187,11 +187,11 @@ test_disk_fails_and_comes_back()
 test_zeros_over_pages_that_wait_for_the_disk_are_read_as_zeros()
 {
 	device_on
-	pattern_write 0 2 VERSION1
+	pattern_write 0 2 VERSIO1
 	wait_for 20 lab_counter_is client slabs_mapped 2
 	wait_for 20 lab_counter_is client staged_pages 0
 	disk hold
-	pattern_write 0 2 VERSION2
+	pattern_write 0 2 VERSIO2
 	[ "$(lab_counter client staged_pages)" -ge 512 ]
 	lab_run client 'dd if=/dev/zero of=/dev/infiniswap0 bs=64k count=16 oflag=direct 2>&1
 		cmp -n 1048576 /dev/zero /dev/infiniswap0'
@@ -199,7 +199,7 @@ test_zeros_over_pages_that_wait_for_the_disk_are_read_as_zeros()
 	wait_for 20 lab_counter_is client staged_pages 0
 	lab_run client 'dd if=/dev/infiniswap0 bs=64k count=16 iflag=direct status=none |
 		cmp -n 1048576 - /dev/zero'
-	pattern_is 1 1 VERSION2
+	pattern_is 1 1 VERSIO2
 	device_off
 }
 
