@@ -8,7 +8,7 @@ slowest tests, the failures, and last of all "N passed, N failed, N skipped".
 
 What a suite planned and did not report is a failure, and so are a time limit that passed,
 an exit status that its results do not explain, and a skip without a reason. All
-suites together have 75 minutes (ISW_CHECK_LIMIT: seconds), because nobody runs before a
+suites together have 85 minutes (ISW_CHECK_LIMIT: seconds), because nobody runs before a
 merge what takes longer.
 """
 
