@@ -355,18 +355,27 @@ static void test_called_off(void)
 	unlink(meminfo);
 }
 
-static void test_resumed(void)
+/* A client of four grants has heard that some are evicted, and is away. */
+static struct client *evicted_and_dropped(const char *deadline, struct heard *h)
 {
-	struct isw_grant_info g[4], listed[4];
-	struct heard h = { 0 }, again = { 0 };
+	struct isw_grant_info g[4];
 	struct client *c;
 
-	REQUIRE(start(70, "--evict_deadline=8", NULL), "no start");
+	REQUIRE(start(70, deadline, NULL), "no start");
 	c = test_connected();
 	grant_many(c, 4, 2 * MIB, g);
 	write_meminfo(meminfo, 54);
-	REQUIRE(listen_until(c, &h, evicted, 5000), "nothing is evicted");
+	REQUIRE(listen_until(c, h, evicted, 5000), "nothing is evicted");
 	client_drop(c);
+	return c;
+}
+
+static void test_resumed(void)
+{
+	struct isw_grant_info listed[4];
+	struct heard h = { 0 }, again = { 0 };
+	struct client *c = evicted_and_dropped("--evict_deadline=8", &h);
+
 	REQUIRE_EQ(client_connect(c), 0);
 	REQUIRE_EQ(client_list(c, listed, 4), 4);
 	REQUIRE(listen_until(c, &again, evicted, 3000), "EVICT is not repeated");
@@ -379,16 +388,10 @@ static void test_resumed(void)
 /* The client is away when it happens, and still counts on its deadline. */
 static void test_called_off_without_session(void)
 {
-	struct isw_grant_info g[4], listed[4];
+	struct isw_grant_info listed[4];
 	struct heard h = { 0 }, again = { 0 };
-	struct client *c;
+	struct client *c = evicted_and_dropped("--evict_deadline=60", &h);
 
-	REQUIRE(start(70, "--evict_deadline=60", NULL), "no start");
-	c = test_connected();
-	grant_many(c, 4, 2 * MIB, g);
-	write_meminfo(meminfo, 54);
-	REQUIRE(listen_until(c, &h, evicted, 5000), "nothing is evicted");
-	client_drop(c);
 	write_meminfo(meminfo, 200);
 	REQUIRE(donor_log_wait("called off", 5000), "not called off");
 	REQUIRE_EQ(client_connect(c), 0);

@@ -227,6 +227,17 @@ static void write_cgroup_cache(const char *dir, unsigned int inactive_mib,
 			  inactive_mib * 1ull * MIB, active_mib * 1ull * MIB);
 }
 
+/* One without limits; @arg tells the daemon of it. */
+static const char *make_cgroup(char *arg, size_t size)
+{
+	static const char option[] = "--cgroup=";
+	const char *dir = arg + sizeof(option) - 1;
+
+	snprintf(arg, size, "%s/tmp/daemon_test.%d.cgroup", option, getpid());
+	mkdir(dir, 0700);
+	return dir;
+}
+
 static void remove_cgroup(const char *dir)
 {
 	static const char *const names[] = {
@@ -245,12 +256,10 @@ static void remove_cgroup(const char *dir)
 static void test_cgroup(void)
 {
 	struct isw_grant_info g;
-	char dir[64], arg[80];
+	char arg[80];
+	const char *dir = make_cgroup(arg, sizeof(arg));
 	struct client *c;
 
-	snprintf(dir, sizeof(dir), "/tmp/daemon_test.%d.cgroup", getpid());
-	snprintf(arg, sizeof(arg), "--cgroup=%s", dir);
-	mkdir(dir, 0700);
 	/* An eighth of it is left alone. */
 	write_cgroup(dir, 32, 24);
 	REQUIRE(donor_start(arg, "--memory=128M", NULL), "no start");
@@ -273,12 +282,10 @@ static void test_cgroup(void)
 static void test_cgroup_with_files(void)
 {
 	struct isw_grant_info g;
-	char dir[64], arg[80];
+	char arg[80];
+	const char *dir = make_cgroup(arg, sizeof(arg));
 	struct client *c;
 
-	snprintf(dir, sizeof(dir), "/tmp/daemon_test.%d.cgroup", getpid());
-	snprintf(arg, sizeof(arg), "--cgroup=%s", dir);
-	mkdir(dir, 0700);
 	write_cgroup(dir, 64, 8);
 	REQUIRE(donor_start(arg, "--memory=128M", "--evict_deadline=1", NULL),
 		"no start");
