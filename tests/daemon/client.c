@@ -133,7 +133,7 @@ static int connect_link(struct client *c, struct link *link, const void *req,
 		.responder_resources = 1,
 		.initiator_depth = 16,
 		.retry_count = 6,
-		.rnr_retry_count = 6,
+		.rnr_retry_count = c->waits ? 7 : 6,	/* 7: for ever */
 	};
 
 	if (rdma_connect(link->id, &param))

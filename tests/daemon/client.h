@@ -30,6 +30,7 @@ struct client {
 	uint16_t port;
 	uint8_t id[ISW_CLIENT_ID_LEN];
 	uint8_t queues;			/* n; 0: control alone */
+	bool waits;		/* for a place in the donor, however long */
 	bool no_receives;		/* post none: a bad client */
 
 	/* While there is a session. */

@@ -322,6 +322,7 @@ static int be_flood(char **argv)
 	int ret = -ETIMEDOUT;
 
 	client_init(&c, argv[0], (uint16_t)atoi(argv[1]));
+	c.waits = true;
 	if (client_connect(&c))
 		return 1;
 	say_ready();
