@@ -25,7 +25,7 @@
 #include "rdma.h"
 #include "slab.h"
 
-#define ISW_MAX_TRIES	8	/* rounds that no leg acknowledged */
+#define ISW_MAX_TRIES	8	/* rounds at least that no leg acknowledged */
 
 enum verdict {
 	POSTED,			/* completions will take it on */
@@ -656,6 +656,22 @@ static bool io_write_done(struct isw_io *io)
 	return true;
 }
 
+/*
+ * No leg acknowledged this round, so a session broke, through this request or through
+ * another. It is held as long as those of a session that does not come back.
+ */
+static bool io_gives_up(struct isw_io *io)
+{
+	unsigned long limit = READ_ONCE(io->dev->cfg.donor_loss_timeout) * HZ;
+
+	if (!io->tries)
+		io->failing_since = jiffies;
+	if (io->tries < ISW_MAX_TRIES)
+		io->tries++;
+	return io->tries == ISW_MAX_TRIES &&
+	       time_after_eq(jiffies, io->failing_since + limit);
+}
+
 /* The last work request of a round has completed, well or not. */
 static void io_round_done(struct isw_io *io)
 {
@@ -679,8 +695,7 @@ static void io_round_done(struct isw_io *io)
 		if (!isw_staging_settle(io, atomic_read(&io->acked)))
 			return;		/* isw_io_staged_end() */
 	}
-	if (!done && unlikely(!atomic_read(&io->acked)) &&
-	    ++io->tries >= ISW_MAX_TRIES) {
+	if (!done && unlikely(!atomic_read(&io->acked)) && io_gives_up(io)) {
 		if (io->write)
 			write_fail(io);
 		io->status = BLK_STS_IOERR;

@@ -60,6 +60,7 @@ struct isw_io {
 	bool disk_refused;		/* read: and could not read this page */
 	bool copying;			/* copier: copies are being added */
 	u8 tries;			/* rounds that no leg acknowledged */
+	unsigned long failing_since;	/* jiffies: the first of them */
 	u8 wait;			/* enum isw_wait: why it was parked */
 	blk_status_t status;
 	struct isw_slab *slab;

@@ -88,13 +88,49 @@ test_posts_that_are_refused_under_load_cost_no_page()
 	lab_run client insmod /tmp/postfail.ko
 	swap_on
 	load_start -p 2 -m 130 -R 20 -w 30 -t 15 -s "$RANDOM"
-	for n in 1 2 6; do	# a request is given up after 8 rounds in vain
+	for n in 1 2 6; do
 		lab_run client "echo $n >/sys/module/postfail/parameters/fail"
 		wait_for 30 lab_counter_is client /sys/module/postfail/parameters/fail 0
 		wait_for 30 lab_counter_is client donors/donor1/state live
 		wait_for 30 lab_counter_is client donors/donor2/state live
 	done
 	load_costs_nothing 3
+	lab swap off
+}
+
+# A session that breaks before the read is there, and is resumed, over and over: that
+# may go on for donor_loss_timeout.
+test_read_that_is_interrupted_again_and_again_is_held()
+{
+	local n loss_timeout=120 parameter=/sys/module/postfail/parameters/lose
+
+	swap_on
+	load_start -p 2 -m 130 -R 20 -w 30 -t 15 -s "$RANDOM"
+	lab_run client "echo 101 >$parameter"	# donor1
+	for ((n = 0; n < 10; n++)); do
+		break_queue_pair read
+	done
+	lab_run client "echo 0 >$parameter"
+	load_costs_nothing 10
+	lab swap off
+}
+
+# A donor that can be connected to, and whose pages do not arrive, is no reason to
+# wait for ever.
+test_read_that_never_arrives_fails_after_donor_loss_timeout()
+{
+	local parameter=/sys/module/postfail/parameters/lose
+
+	swap_on
+	lab_run client "echo 1000 >/sys/kernel/config/infiniswap/infiniswap0/stall_ms"
+	load_start -p 1 -m 260 -R 20 -w 30 -t 15 -e -s "$RANDOM"
+	lab_run client "echo 101 >$parameter"
+	wait_for 60 lab_counter_above client read_errors 0
+	lab_run client "echo 0 >$parameter"
+	load_end
+	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
+	[ "$(field eio)" -gt 0 ]
+	[ "$(lab_counter client lost_pages)" = 0 ]
 	lab swap off
 	lab_run client rmmod postfail
 }
