@@ -193,7 +193,8 @@ int isw_disk_add(struct isw_device *dev)
 		.physical_block_size	= ISW_PAGE_SIZE,
 		.max_hw_sectors		= ISW_MAX_REQUEST >> SECTOR_SHIFT,
 		.max_segments		= dev->max_sge,
-		.max_segment_size	= UINT_MAX,
+		/* what a bounce buffer takes, if the HCA needs one */
+		.max_segment_size	= SZ_128K,
 		/* a read or write concerns one slab, hence one mapping */
 		.chunk_sectors		= dev->cfg.slab_size >> SECTOR_SHIFT,
 		/* discards may cross slabs; this bounds the walk over words */

@@ -68,7 +68,7 @@ lab_run client 'echo 1 >/proc/sys/vm/nr_hugepages'
 test_one_read_of_pages_from_four_places()
 {
 	seen rawio holes 4096
-	[ "$(requests_of R "$mib")" = 2 ]	# in one segment, and in 16
+	[ "$(requests_of R "$mib")" = 2 ]	# of one piece of memory, and of 16
 	no_request_failed
 }
 
