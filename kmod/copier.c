@@ -528,43 +528,28 @@ static struct extent *extent_get(struct isw_copier *c)
 
 /* ---- a slab ------------------------------------------------------------- */
 
-/* The legs that pages of @slab should be on. False: not to be said now. */
-static bool slab_fill(struct isw_slab *slab, unsigned int *legs)
+/* @slab's legs now. If it is frozen none of them is to be written. */
+static struct isw_legs slab_legs(struct isw_slab *slab, bool *frozen)
 {
 	struct isw_mapping *m;
 	struct isw_legs l = {};
-	bool frozen;
 
 	rcu_read_lock();
 	m = rcu_dereference(slab->mapping);
-	frozen = m && m->frozen;
-	if (m && !frozen)
+	*frozen = m && m->frozen;
+	if (m)
 		l = legs_view(m);
+	if (*frozen)
+		l.retiring = l.used;
 	rcu_read_unlock();
-	*legs = isw_legs_fill(&l);
-	return !frozen;
+	return l;
 }
 
 static bool slab_retires(struct isw_slab *slab)
 {
-	struct isw_mapping *m;
-	bool retires;
+	bool frozen;
 
-	rcu_read_lock();
-	m = rcu_dereference(slab->mapping);
-	retires = m && m->retiring;
-	rcu_read_unlock();
-	return retires;
-}
-
-static unsigned int slab_live(struct isw_slab *slab)
-{
-	unsigned int legs;
-
-	rcu_read_lock();
-	legs = isw_legs_live(rcu_dereference(slab->mapping));
-	rcu_read_unlock();
-	return legs;
+	return slab_legs(slab, &frozen).retiring && !frozen;
 }
 
 /* Must the disk be asked for a page with this @word, if legs @live can be? */
@@ -589,9 +574,9 @@ static bool disk_reader_may_start(struct isw_copier *c)
  * that one is, with their words.
  */
 static u32 extent_find(struct extent *e, atomic64_t *word, u32 max,
-		       unsigned int legs, unsigned int live, bool disk,
-		       u64 *needs)
+		       const struct isw_legs *l, bool disk, u64 *needs)
 {
+	unsigned int legs = isw_legs_fill(l);
 	u32 n;
 
 	for (n = 0; n < max; n++) {
@@ -601,7 +586,8 @@ static u32 extent_find(struct extent *e, atomic64_t *word, u32 max,
 		if (!n)
 			*needs = isw_word_needs(e->words[0], legs, disk);
 		if (!*needs || isw_word_needs(e->words[n], legs, disk) != *needs ||
-		    takes_disk(e->words[n], live) != takes_disk(e->words[0], live))
+		    takes_disk(e->words[n], l->live) !=
+		    takes_disk(e->words[0], l->live))
 			break;
 	}
 	return n;
@@ -650,8 +636,8 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 	struct isw_device *dev = c->dev;
 	u64 pages = isw_slab_pages(dev->slab_shift), i, needs;
 	atomic64_t *words = isw_slab_words(dev, slab);
-	unsigned int legs, live;
-	bool ask;
+	struct isw_legs l;
+	bool frozen, ask;
 	u32 n;
 
 	WRITE_ONCE(slab->degraded, false);
@@ -660,7 +646,6 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 		isw_slab_note_degraded(slab);
 		return;
 	}
-	slab_fill(slab, &legs);
 	for (i = 0; i < pages && !READ_ONCE(c->stopping); i += max(n, 1U)) {
 		struct extent *e = extent_get(c);
 		bool disk = dev->backup && isw_backup_takes(dev->backup) &&
@@ -668,22 +653,22 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 
 		if (!e)
 			break;
-		slab_fill(slab, &legs);
-		live = slab_live(slab);
+		l = slab_legs(slab, &frozen);
 		needs = 0;
-		n = extent_find(e, words + i, min_t(u64, pages - i, c->max),
-				legs, live, disk, &needs);
-		ask = n && takes_disk(e->words[0], live);
+		n = extent_find(e, words + i, min_t(u64, pages - i, c->max), &l,
+				disk, &needs);
+		ask = n && takes_disk(e->words[0], l.live);
 		if (n && (!ask || disk_reader_may_start(c)))
 			extent_start(e, (words - dev->words) + i, n, needs, ask);
 		if (!(i % 1024))
 			cond_resched();
 	}
 	extents_await(c, 0);
-	if (!slab_fill(slab, &legs) || READ_ONCE(c->stopping) ||
-	    pages_need(words, pages, legs, !!dev->backup))
+	l = slab_legs(slab, &frozen);
+	if (frozen || READ_ONCE(c->stopping) ||
+	    pages_need(words, pages, isw_legs_fill(&l), !!dev->backup))
 		isw_slab_note_degraded(slab);
-	if (slab_retires(slab))
+	if (l.retiring && !frozen)
 		legs_drop(dev, slab);
 }
 

@@ -79,36 +79,51 @@ static int named(const struct isw_evict *e, const struct isw_grant *g)
 	return -1;
 }
 
+/*
+ * The next of @donor's grants from number *@at on, those held ready before the legs
+ * of slabs; NULL: there is none. Which slab it serves goes to *@slab, NULL if none.
+ */
+static struct isw_grant *grant_next(struct isw_donor *donor, u32 *at,
+				    struct isw_slab **slab)
+{
+	struct isw_device *dev = donor->dev;
+	int leg;
+	u32 i;
+
+	*slab = NULL;
+	while (*at < dev->nr_ready) {
+		i = (*at)++;
+		if (dev->ready[i].donor == donor)
+			return &dev->ready[i];
+	}
+	while ((i = *at - dev->nr_ready) < dev->nr_slabs) {
+		(*at)++;
+		*slab = &dev->slabs[i];
+		leg = isw_slab_leg_on(dev, *slab, donor);
+		if (leg >= 0)
+			return &isw_slab_mapping(dev, *slab)->leg[leg];
+		if (!(i % 4096))
+			cond_resched();
+	}
+	return NULL;
+}
+
 typedef void (*grant_fn)(struct isw_donor *donor, struct isw_grant *g,
 			 struct isw_slab *slab, int i, unsigned long arg);
 
 /* @fn for each of @donor's grants that the message names and that is ours. */
 static void with_named(struct isw_donor *donor, grant_fn fn, unsigned long arg)
 {
-	struct isw_device *dev = donor->dev;
-	struct isw_evict *e = dev->evict;
-	u32 i, leg;
+	struct isw_evict *e = donor->dev->evict;
+	struct isw_slab *slab;
+	struct isw_grant *g;
+	u32 at = 0;
 	int n;
 
-	for (i = 0; i < dev->nr_ready; i++) {
-		struct isw_grant *g = &dev->ready[i];
-
-		n = g->donor == donor ? named(e, g) : -1;
+	while ((g = grant_next(donor, &at, &slab))) {
+		n = named(e, g);
 		if (n >= 0)
-			fn(donor, g, NULL, n, arg);
-	}
-	for (i = 0; i < dev->nr_slabs; i++) {
-		struct isw_mapping *m = isw_slab_mapping(dev, &dev->slabs[i]);
-
-		for (leg = 0; m && leg < ISW_MAX_LEGS; leg++) {
-			struct isw_grant *g = &m->leg[leg];
-
-			n = g->donor == donor ? named(e, g) : -1;
-			if (n >= 0)
-				fn(donor, g, &dev->slabs[i], n, arg);
-		}
-		if (!(i % 4096))
-			cond_resched();
+			fn(donor, g, slab, n, arg);
 	}
 }
 
@@ -149,21 +164,10 @@ static void check_activity(struct isw_donor *donor)
 	isw_ctrl_post(donor, &e->answer.hdr, ISW_MSG_ACTIVITY, e->msg.seq);
 }
 
-/* Is every page of @slab on the disk, or in memory on its way there? */
-static bool slab_is_here(struct isw_device *dev, struct isw_slab *slab)
+/* Is this page on the disk, or in memory on its way there? */
+static int word_is_here(u64 word)
 {
-	u64 pages = isw_slab_pages(dev->slab_shift), i;
-	atomic64_t *words = isw_slab_words(dev, slab);
-
-	for (i = 0; i < pages; i++) {
-		u64 word = atomic64_read(&words[i]);
-
-		if (word & ISW_WORD_BUSY || isw_word_lost(word & ~ISW_WORD_LEGS))
-			return false;
-		if (!(i % 4096))
-			cond_resched();
-	}
-	return true;
+	return !(word & ISW_WORD_BUSY) && !isw_word_lost(word & ~ISW_WORD_LEGS);
 }
 
 /* When to be without a grant that serves @slab, or none, in jiffies; not 0. */
@@ -173,7 +177,8 @@ static unsigned long evict_time(struct isw_device *dev, struct isw_slab *slab,
 	u32 ms = dev->evict->msg.ids.deadline_ms;
 
 	if (ms < EVICT_SHORT_MS && slab && dev->backup &&
-	    !READ_ONCE(dev->backup->failed) && slab_is_here(dev, slab))
+	    !READ_ONCE(dev->backup->failed) &&
+	    isw_slab_words_all(dev, slab, word_is_here))
 		ms /= 2;
 	else
 		ms -= ms / 5;
@@ -223,23 +228,15 @@ static void grant_evict(struct isw_donor *donor, struct isw_grant *g,
 }
 
 /* Does @donor want back what we have? */
-static bool wants_more(const struct isw_donor *donor)
+static bool wants_more(struct isw_donor *donor)
 {
-	struct isw_device *dev = donor->dev;
-	u32 i, leg;
+	struct isw_slab *slab;
+	struct isw_grant *g;
+	u32 at = 0;
 
-	for (i = 0; i < dev->nr_ready; i++)
-		if (dev->ready[i].donor == donor && dev->ready[i].evict_at)
+	while ((g = grant_next(donor, &at, &slab)))
+		if (g->evict_at)
 			return true;
-	for (i = 0; i < dev->nr_slabs; i++) {
-		struct isw_mapping *m = isw_slab_mapping(dev, &dev->slabs[i]);
-
-		for (leg = 0; m && leg < ISW_MAX_LEGS; leg++)
-			if (m->leg[leg].donor == donor && m->leg[leg].evict_at)
-				return true;
-		if (!(i % 4096))
-			cond_resched();
-	}
 	return false;
 }
 
@@ -318,27 +315,14 @@ static struct isw_mapping *legs_off(struct isw_device *dev,
 	return was;
 }
 
-static u64 slab_lost(struct isw_device *dev, struct isw_slab *slab)
-{
-	u64 pages = isw_slab_pages(dev->slab_shift), i, n = 0;
-	atomic64_t *words = isw_slab_words(dev, slab);
-
-	for (i = 0; i < pages; i++) {
-		n += isw_word_lost(atomic64_read(&words[i]));
-		if (!(i % 4096))
-			cond_resched();
-	}
-	return n;
-}
-
 /* Nobody uses these @legs any more: nor do the page words, from now on. */
 static u64 legs_forget(struct isw_device *dev, struct isw_slab *slab,
 		       unsigned int legs)
 {
-	u64 before = slab_lost(dev, slab), lost;
+	u64 before = isw_slab_words_count(dev, slab, isw_word_lost), lost;
 
 	isw_slab_clear_copies(dev, slab, isw_word_of_legs(legs));
-	lost = slab_lost(dev, slab);
+	lost = isw_slab_words_count(dev, slab, isw_word_lost);
 	isw_slab_note_degraded(slab);
 	isw_slab_kick(dev, slab);
 	return lost > before ? lost - before : 0;

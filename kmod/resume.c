@@ -15,19 +15,6 @@
 
 #define AWAIT_GRANTS	(30 * HZ)
 
-/* The leg of @slab that is on @donor, or -1. A donor has one leg at most. */
-static int slab_leg_on(struct isw_device *dev, struct isw_slab *slab,
-		       const struct isw_donor *donor)
-{
-	struct isw_mapping *m = isw_slab_mapping(dev, slab);
-	int i;
-
-	for (i = 0; m && i < ISW_MAX_LEGS; i++)
-		if (m->leg[i].donor == donor)
-			return i;
-	return -1;
-}
-
 /*
  * @donor is live: requests of slabs on it may go on, and the copier brings it
  * what it missed.
@@ -40,7 +27,7 @@ void isw_resume_kick(struct isw_donor *donor)
 	for (i = 0; i < dev->nr_slabs; i++) {
 		struct isw_slab *slab = &dev->slabs[i];
 
-		if (slab_leg_on(dev, slab, donor) < 0)
+		if (isw_slab_leg_on(dev, slab, donor) < 0)
 			continue;
 		isw_slab_note_degraded(slab);
 		isw_slab_kick(dev, slab);
@@ -62,7 +49,7 @@ static void drop_unmarked(struct isw_donor *donor)
 	for (n = 0; n < dev->nr_slabs; n++) {
 		struct isw_slab *slab = &dev->slabs[n];
 
-		leg = slab_leg_on(dev, slab, donor);
+		leg = isw_slab_leg_on(dev, slab, donor);
 		if (leg < 0 || slab->mark)
 			continue;
 		next = *isw_slab_mapping(dev, slab);
@@ -114,7 +101,7 @@ static bool slab_resume(struct isw_donor *donor, const struct isw_grant_info *g)
 		return true;
 	for (n = 0; n < dev->nr_slabs; n++) {
 		struct isw_slab *slab = &dev->slabs[n];
-		int leg = slab_leg_on(dev, slab, donor);
+		int leg = isw_slab_leg_on(dev, slab, donor);
 
 		if (leg < 0)
 			continue;

@@ -109,6 +109,19 @@ struct isw_mapping *isw_slab_mapping(struct isw_device *dev,
 					 lockdep_is_held(&dev->lock));
 }
 
+/* The leg of @slab that is on @donor, or -1. A donor has one leg at most. */
+int isw_slab_leg_on(struct isw_device *dev, struct isw_slab *slab,
+		    const struct isw_donor *donor)
+{
+	struct isw_mapping *m = isw_slab_mapping(dev, slab);
+	int i;
+
+	for (i = 0; m && i < ISW_MAX_LEGS; i++)
+		if (m->leg[i].donor == donor)
+			return i;
+	return -1;
+}
+
 void isw_slab_publish(struct isw_device *dev, struct isw_slab *slab,
 		      const struct isw_mapping *next)
 {
@@ -262,21 +275,31 @@ bool isw_slab_empty(struct isw_device *dev, struct isw_slab *slab)
 	return i == pages;
 }
 
-/* Are all pages of @slab on the backup disk, and is none being written? */
-bool isw_slab_on_disk(struct isw_device *dev, struct isw_slab *slab)
+/* Is every word of @slab of a kind? May be over at once. */
+bool isw_slab_words_all(struct isw_device *dev, struct isw_slab *slab,
+			int (*is)(u64 word))
 {
 	u64 pages = isw_slab_pages(dev->slab_shift), i;
 	atomic64_t *words = isw_slab_words(dev, slab);
 
 	for (i = 0; i < pages; i++) {
-		u64 word = atomic64_read(&words[i]);
-
-		if (word & ISW_WORD_BUSY || isw_word_no_backup(word))
+		if (!is(atomic64_read(&words[i])))
 			return false;
 		if (!(i % 4096))
 			cond_resched();
 	}
 	return true;
+}
+
+static int word_on_disk(u64 word)
+{
+	return !(word & ISW_WORD_BUSY) && !isw_word_no_backup(word);
+}
+
+/* Are all pages of @slab on the backup disk, and is none being written? */
+bool isw_slab_on_disk(struct isw_device *dev, struct isw_slab *slab)
+{
+	return isw_slab_words_all(dev, slab, word_on_disk);
 }
 
 /* Is there a page on @legs that one of @others lacks? */
@@ -310,15 +333,27 @@ u64 isw_pages_degraded(struct isw_device *dev)
 	return n;
 }
 
-/* How many pages have words of a kind; may take a while, may be over at once. */
-u64 isw_pages_count(struct isw_device *dev, int (*is)(u64 word))
+static u64 words_count(atomic64_t *words, u64 count, int (*is)(u64 word))
 {
-	u64 pages = isw_nr_pages(dev), i, n = 0;
+	u64 i, n = 0;
 
-	for (i = 0; i < pages; i++) {
-		n += !!is(atomic64_read(&dev->words[i]));
+	for (i = 0; i < count; i++) {
+		n += !!is(atomic64_read(&words[i]));
 		if (!(i % 4096))
 			cond_resched();
 	}
 	return n;
+}
+
+/* How many pages have words of a kind; may take a while, may be over at once. */
+u64 isw_pages_count(struct isw_device *dev, int (*is)(u64 word))
+{
+	return words_count(dev->words, isw_nr_pages(dev), is);
+}
+
+u64 isw_slab_words_count(struct isw_device *dev, struct isw_slab *slab,
+			 int (*is)(u64 word))
+{
+	return words_count(isw_slab_words(dev, slab),
+			   isw_slab_pages(dev->slab_shift), is);
 }

@@ -85,6 +85,10 @@ u64 isw_pages_degraded(struct isw_device *dev);
 bool isw_slab_held_by(struct isw_device *dev, struct isw_slab *slab,
 		      unsigned int legs, unsigned int others);
 bool isw_slab_empty(struct isw_device *dev, struct isw_slab *slab);
+u64 isw_slab_words_count(struct isw_device *dev, struct isw_slab *slab,
+			 int (*is)(u64 word));
+bool isw_slab_words_all(struct isw_device *dev, struct isw_slab *slab,
+			int (*is)(u64 word));
 bool isw_slab_on_disk(struct isw_device *dev, struct isw_slab *slab);
 
 /* I/O path, any context */
@@ -96,6 +100,8 @@ void isw_pages_discard(struct isw_device *dev, u64 page, u64 count);
 /* dev->lock held */
 struct isw_mapping *isw_slab_mapping(struct isw_device *dev,
 				     struct isw_slab *slab);
+int isw_slab_leg_on(struct isw_device *dev, struct isw_slab *slab,
+		    const struct isw_donor *donor);
 
 /*
  * The only way in which a page word moves, but for isw_slab_clear_copies(): from
