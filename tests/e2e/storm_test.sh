@@ -18,18 +18,17 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
 # shellcheck source=tests/lib/faults.sh
 . "$ISW_TOP/tests/lib/faults.sh"
+# shellcheck source=tests/lib/load.sh
+. "$ISW_TOP/tests/lib/load.sh"
 
 seed=${ISW_SEED:-$((RANDOM << 15 | RANDOM))}
-case $LAB_KERNEL in
-6.12)	memory=384M load_mib=200 ;;
-*)	memory=256M load_mib=130 ;;
-esac
 donors=(donor1 donor2 donor3)
 donor_arguments=(--slab_size=4M)
 every=${ISW_STORM_EVERY:-12}
 stall_ms=2000
-result=$(mktemp)
-cleanup_add rm -f "$result"
+scratch=$(mktemp -d)
+cleanup_add rm -rf "$scratch"
+result=$scratch/samples
 
 donor_kinds=(daemon power freeze cut_in cut_out cut restart nic refuse reject queue_pair netem drain)
 disk_kinds=(disk_hold disk_error)
@@ -133,19 +132,6 @@ hold_pages()
 	return 1
 }
 
-# fullest - the donor with the most slabs
-fullest()
-{
-	# shellcheck disable=SC2016 # for the guest's shell
-	lab_run client 'cd /sys/block/infiniswap0/infiniswap/donors && for donor in *; do
-		echo $(cat $donor/slabs) $donor; done' | sort -rn | sed -n '1s/.* //p'
-}
-
-load_runs()
-{
-	kill -0 "$load" 2>/dev/null || fail "pageverify ended: $(cat "$result")"
-}
-
 # whole - all donors are back, and all pages have all copies
 whole()
 {
@@ -241,25 +227,16 @@ storm()
 
 	echo "seed $seed"
 	swap_on
-	lab exec client --timeout 0 -- pageverify -p 2 -m "$load_mib" -R 1000000 -w 30 -t 1000000 \
-		-s "$seed" >"$result" 2>&1 &
-	load=$!
-	wait_for 120 grep -q filled "$result"
+	load_start "$seed"
 	plan
 	for line in "${planned[@]}"; do
 		# shellcheck disable=SC2086 # words
 		fault $line
 	done
 	whole
-	# shellcheck disable=SC2016 # for the guest's shell
-	lab_run client 'kill -TERM $(pidof pageverify)'
-	wait "$load" || { counters; fail "pageverify: $(cat "$result")"; }
-	cat "$result"
 	counters
+	load_end
 	echo "$((SECONDS - start)) s"
-	no_page_wrong
-	[ "$(lab_counter client read_errors)" = 0 ]
-	[ "$(lab_counter client lost_pages)" = 0 ]
 	[ "$(lab_counter client crc_errors)" = 0 ]
 	swap_off
 }
@@ -270,8 +247,7 @@ chosen()
 	[[ " ${ISW_STORM_MODE:-backup mirror} " = *" $1 "* ]]
 }
 
-lab_up --donors 3 --client-mem "$memory" --donor-mem 1G \
-	--disk 512M --daemon-args="${donor_arguments[*]}"
+load_lab_up --donor-mem 1G --daemon-args="${donor_arguments[*]}"
 lab put client "$here/guest/backup-disk" /tmp
 
 if chosen backup; then

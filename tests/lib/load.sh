@@ -38,11 +38,12 @@ until_time()
 	((left <= 0)) || sleep "$((left / 1000000)).$(printf %06d $((left % 1000000)))"
 }
 
+# load_start [SEED]
 load_start()
 {
 	# shellcheck disable=SC2154 # the script's own
 	lab exec client --timeout 0 -- pageverify -p 2 -m "$load_mib" -R 1000000 -w 30 -t 1000000 -I 100 \
-		-s "${ISW_SEED:-$RANDOM}" 2>"$scratch/errors" |
+		-s "${1:-${ISW_SEED:-$RANDOM}}" 2>"$scratch/errors" |
 		while read -r line; do
 			echo "$EPOCHREALTIME $line"
 		done >"$result" &
@@ -50,14 +51,22 @@ load_start()
 	wait_for 120 grep -q filled "$scratch/errors"
 }
 
+load_runs()
+{
+	kill -0 "$load" 2>/dev/null || fail "pageverify ended: $(tail -n 3 "$scratch/errors" "$result")"
+}
+
 # load_end - and no page was wrong or lost
 load_end()
 {
+	local status=0
+
 	# shellcheck disable=SC2016 # for the guest's shell
 	lab_run client 'kill -TERM $(pidof pageverify)'
-	wait "$load"
+	wait "$load" || status=$?
 	cat "$scratch/errors"
 	tail -n 1 "$result"
+	[ "$status" = 0 ] || fail "pageverify: status $status"
 	[ "$(field failed)" = 0 ] || fail "$(field failed) processes died"
 	no_page_wrong
 	[ "$(lab_counter client read_errors)" = 0 ]
