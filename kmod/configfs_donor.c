@@ -80,6 +80,8 @@ static int donor_set_address(struct isw_donor *donor, const char *text)
 	/* in4_pton() ends at a colon and does not say so */
 	if (addr.ss_family == AF_INET && strchr(text, ':'))
 		return -EINVAL;
+	if (dev->powered && isw_donor_at(dev, &addr))
+		return -EEXIST;
 	if (dev->powered) {
 		ret = isw_configfs_pin(&donor->item);
 		if (ret)
@@ -123,6 +125,9 @@ static ssize_t isw_donor_address_store(struct config_item *item,
 		if (ret == -EINVAL)
 			refuse(donor, "address", page, count,
 			       "not an IPv4 or IPv6 address of a host", ret);
+		else if (ret == -EEXIST)
+			refuse(donor, "address", page, count,
+			       "another donor has it", ret);
 	}
 	mutex_unlock(&dev->power_lock);
 	return ret ?: count;

@@ -115,11 +115,23 @@ void isw_device_free(struct isw_device *dev)
 
 /* ---- power-on ----------------------------------------------------------- */
 
-/* There is a donor; for a mirror, there are two that do not fail together. */
+/*
+ * There is a donor; for a mirror, there are two that do not fail together. None is
+ * listed twice.
+ */
 static int config_check_donors(struct isw_device *dev)
 {
 	struct isw_donor *donor, *first = NULL;
 
+	list_for_each_entry(donor, &dev->donors, node) {
+		const struct isw_donor *same = isw_donor_at(dev, &donor->addr);
+
+		if (same != donor && donor->addr.ss_family) {
+			isw_err(dev, "power: 1: donors %s and %s have the same address\n",
+				same->name, donor->name);
+			return -EINVAL;
+		}
+	}
 	list_for_each_entry(donor, &dev->donors, node) {
 		if (!donor->addr.ss_family || donor->drain)
 			continue;
@@ -344,7 +356,6 @@ int isw_device_power_on(struct isw_device *dev)
 		device_free_memory(dev);
 		return ret;
 	}
-	get_random_bytes(dev->client_id, sizeof(dev->client_id));
 	dev->max_sge = ISW_MAX_SEGMENTS;
 	dev->sge_fixed = false;
 	dev->dying = false;

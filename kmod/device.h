@@ -113,7 +113,6 @@ struct isw_device {
 	struct list_head hcas;
 	unsigned int max_sge;		/* the least of all HCAs' limits */
 	bool sge_fixed;			/* the disk was added with it */
-	u8 client_id[ISW_CLIENT_ID_LEN];
 
 	struct mutex power_lock;	/* powered, fixed settings, donors come and go */
 	bool powered;

@@ -143,8 +143,28 @@ static bool donor_up(struct isw_donor *donor)
 	return true;
 }
 
+/*
+ * Another donor that is this very daemon, by another of its addresses? To it we are
+ * two clients, and two copies there are one.
+ */
+static const struct isw_donor *donor_twin(struct isw_donor *donor)
+{
+	struct isw_donor *other;
+
+	list_for_each_entry(other, &donor->dev->donors, node) {
+		u8 state = READ_ONCE(other->state);
+
+		if (other != donor && other->epoch == donor->session.epoch &&
+		    state != ISW_DONOR_IDLE && state != ISW_DONOR_CONNECTING &&
+		    state != ISW_DONOR_LOST)
+			return other;
+	}
+	return NULL;
+}
+
 static int donor_try(struct isw_donor *donor)
 {
+	const struct isw_donor *twin;
 	struct isw_device *dev = donor->dev;
 	int ret;
 
@@ -158,9 +178,15 @@ static int donor_try(struct isw_donor *donor)
 		goto err_destroy;
 
 	mutex_lock(&dev->lock);
+	twin = donor_twin(donor);
 	if (donor->state != ISW_DONOR_CONNECTING &&
 	    donor->state != ISW_DONOR_RECONNECTING) {
 		ret = -ESTALE;	/* given up meanwhile: nothing to compare */
+	} else if (twin) {
+		if (!donor->failures)
+			isw_donor_warn(donor, "%pISpc: is the daemon of donor %s\n",
+				       &donor->addr, twin->name);
+		ret = -EEXIST;
 	} else if (donor->state == ISW_DONOR_RECONNECTING &&
 		   donor->session.epoch != donor->epoch) {
 		isw_donor_give_up(donor, "daemon was started anew");
@@ -352,9 +378,21 @@ void isw_donor_shutdown(struct isw_donor *donor)
 	cancel_delayed_work_sync(&donor->work);
 }
 
+struct isw_donor *isw_donor_at(struct isw_device *dev,
+			       const struct sockaddr_storage *addr)
+{
+	struct isw_donor *donor;
+
+	list_for_each_entry(donor, &dev->donors, node)
+		if (!memcmp(&donor->addr, addr, sizeof(*addr)))
+			return donor;
+	return NULL;
+}
+
 /* Power-on: the past is forgotten. */
 void isw_donor_reset(struct isw_donor *donor)
 {
+	get_random_bytes(donor->client_id, sizeof(donor->client_id));
 	donor->failures = 0;
 	donor->retry_at = jiffies;
 	donor->pinged_at = jiffies;
@@ -373,6 +411,7 @@ struct isw_donor *isw_donor_create(struct isw_device *dev, const char *name)
 	donor->dev = dev;
 	strscpy(donor->name, name, sizeof(donor->name));
 	donor->port = ISW_PORT;
+	isw_donor_reset(donor);
 	INIT_LIST_HEAD(&donor->node);
 	spin_lock_init(&donor->lock);
 	mutex_init(&donor->session.setup);

@@ -30,6 +30,7 @@ struct isw_donor {
 	struct sockaddr_storage addr;	/* ss_family 0: not set yet */
 	u16 port;
 	char domain[ISW_DOMAIN_MAX];	/* of failure; "": its own */
+	u8 client_id[ISW_CLIENT_ID_LEN]; /* what we are to it, as long as powered */
 
 	spinlock_t lock;		/* state changes */
 	u8 state;			/* enum isw_donor_state; read anywhere */
@@ -115,6 +116,10 @@ static inline bool isw_donors_share(const struct isw_donor *a,
 {
 	return *a->domain && !strcmp(a->domain, b->domain);
 }
+
+/* power_lock held: the first donor of @dev with @addr, port and all, or NULL. */
+struct isw_donor *isw_donor_at(struct isw_device *dev,
+			       const struct sockaddr_storage *addr);
 
 struct isw_donor *isw_donor_create(struct isw_device *dev, const char *name);
 void isw_donor_free(struct isw_donor *donor);

@@ -387,7 +387,7 @@ static int conn_connect(struct isw_conn *conn)
 		.rnr_retry_count = RETRY_COUNT,
 	};
 
-	memcpy(req.client, dev->client_id, sizeof(req.client));
+	memcpy(req.client, donor->client_id, sizeof(req.client));
 	if (conn->role == ISW_ROLE_CONTROL)
 		get_random_bytes(req.nonce, sizeof(req.nonce));
 	else

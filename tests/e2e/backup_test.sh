@@ -83,7 +83,8 @@ test_swapoff_with_every_donor_dead_reads_all_from_the_disk()
 	lab swap on --size 448M --slab-size 1M --redundancy backup donor_loss_timeout=5
 	lab_run client 'yes ONDISK. | head -c 80M >/dev/shm/file'
 	# what needs all memory for itself pushes the file out
-	lab exec client --timeout 200 -- pageverify -p 1 -m 240 -R 20 -t 1 -s "$seed"
+	lab exec client --timeout 200 -- pageverify -p 1 -m "$(lab_debug && echo 160 || echo 240)" \
+		-R 20 -t 1 -s "$seed"
 	daemon_kill donor1
 	daemon_kill donor2
 	wait_for 20 lab_counter_is client slabs_mapped 0

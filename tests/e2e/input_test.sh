@@ -13,6 +13,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
 
 donor=10.7.0.101	# donor1's address
+other_address=10.7.0.151	# another of its own
 scratch=$(mktemp -d)
 cleanup_add rm -rf "$scratch"
 
@@ -201,6 +202,12 @@ switching_on()
 	power "every donor is to be drained" EDESTADDRREQ \
 		"infiniswap9: power: 1: no donor has an address, or all are to be drained" \
 		"$good" "@d=$donor" donors/d/drain=1
+	power "two donors with one address" EINVAL \
+		"infiniswap9: power: 1: donors d and e have the same address" \
+		"$good" "@d=$donor" "@e=$donor"
+	power "a mirror of one donor with two addresses" ENOTCONN \
+		":9400: is the daemon of donor " \
+		size=16M slab_size=2M redundancy=mirror "@d=$donor" "@e=$other_address"
 	power "more staging than this memory" ENOMEM \
 		"infiniswap9: power: 1: no memory for 17179869184 bytes of staging" \
 		"$disk=/dev/disk/by-id/virtio-lab-disk" staging=16G "@d=$donor"
@@ -313,6 +320,10 @@ in_use()
 		"echo 60 >infiniswap0/slab_cold_timeout"
 	client "slabs that get hot without a backup, while powered" EINVAL \
 		"infiniswap0: hot_slab: 20: backup is unset" "echo 20 >infiniswap0/hot_slab"
+	client "address of another donor while powered" EEXIST \
+		"infiniswap0: unused: address: $donor: another donor has it" \
+		"cd infiniswap0/donors/unused; echo 9405 >port
+			echo $donor >address; failed=\$?; echo 9400 >port; (exit \$failed)"
 	client "bad address of a new donor while powered" EINVAL \
 		"infiniswap0: unused: address: nowhere: not an IPv4" \
 		"echo nowhere >infiniswap0/donors/unused/address"
@@ -665,6 +676,7 @@ lab_run client 'modprobe loop && truncate -s 8M /run/small && losetup /dev/loop6
 	losetup -r /dev/loop7 /run/small'
 lab_run client 'modprobe infiniswap && cd /sys/kernel/config/infiniswap &&
 	mkdir infiniswap0 infiniswap0/donors/donor1'
+lab_run donor1 ip address add $other_address/24 dev eth0
 lab_run donor1 "daemon-up --memory=128M --headroom=0 --slab-size=1M"
 lab_run donor1 "daemon-up --port=9402 --prepare=0 --headroom=1000G"
 lab_run donor1 "daemon-up --port=9403 --prepare=0 --memory=1M"
