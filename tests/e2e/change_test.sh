@@ -305,7 +305,7 @@ test_hca_removed_and_back_under_load_costs_no_page()
 {
 	lab swap on --size 64M --slab-size 4M
 	lab exec client --timeout 100 -- sh -c "mkdir -p /sys/fs/cgroup/small
-		echo 24M >/sys/fs/cgroup/small/memory.max
+		echo 24M >/sys/fs/cgroup/small/memory.high	# at memory.max it would be killed
 		echo \$\$ >/sys/fs/cgroup/small/cgroup.procs
 		exec pageverify -p 1 -m 48 -R 1000 -t 15 -s $RANDOM" >"$result" 2>&1 &
 	wait_for 60 lab_counter_above client pages_in_remote 500
