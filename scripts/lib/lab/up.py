@@ -17,7 +17,9 @@ _DEBUG_MEMORY = 2               # times what Debian's kernel has: checks take th
 _ICOUNT_SLOWER = 4              # a limit for machines that do other things too
 _MAX_NODES = 99                 # of each role: numbers 1 to 99, and 101 to 199
 DEFAULT_SYSCTLS = {"vm.min_free_kbytes": "8192"}
-_DEBUG_SYSCTLS = {"vm.min_free_kbytes": "16384"}    # what KASAN allocates is larger
+# What KASAN allocates is larger, and its large slabs raise the watermarks (boost) by so
+# much that a task is ended while memory is free.
+_DEBUG_SYSCTLS = {"vm.min_free_kbytes": "16384", "vm.watermark_boost_factor": "0"}
 
 
 def say(text):
