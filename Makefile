@@ -221,13 +221,21 @@ $(man-pages): build/man/%: docs/man/%.md scripts/man
 install-man: $(man-pages)
 	$(foreach n,5 8,$(INSTALL) -D -m 644 -t $(DESTDIR)$(MANDIR)/man$(n) $(filter %.$(n),$^) &&) :
 
+# A drop-in is for one name, or for all that begin alike up to a dash.
+swap-units = $$(seq -f 'dev-infiniswap%g.swap' 0 31)
+
 # A configuration that is there is the operator's.
 install-config:
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(UDEVDIR) packaging/90-infiniswap.rules
 	$(INSTALL) -d $(DESTDIR)$(UNITDIR)
-	sed 's|/usr/sbin/|$(SBINDIR)/|' packaging/infiniswapd.service \
-		>$(DESTDIR)$(UNITDIR)/infiniswapd.service
-	chmod 644 $(DESTDIR)$(UNITDIR)/infiniswapd.service
+	for unit in infiniswapd.service infiniswap@.service; do \
+		sed 's|/usr/sbin/|$(SBINDIR)/|' packaging/$$unit >$(DESTDIR)$(UNITDIR)/$$unit && \
+		chmod 644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; \
+	done
+	for swap in $(swap-units); do \
+		$(INSTALL) -D -m 644 packaging/infiniswap-swap.conf \
+			$(DESTDIR)$(UNITDIR)/$$swap.d/infiniswap.conf || exit 1; \
+	done
 	[ -e $(DESTDIR)$(SYSCONFDIR)/infiniswap/infiniswapd.conf ] || \
 		$(INSTALL) -D -m 644 packaging/infiniswapd.conf \
 			$(DESTDIR)$(SYSCONFDIR)/infiniswap/infiniswapd.conf

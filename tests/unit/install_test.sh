@@ -38,12 +38,17 @@ test_every_file_has_its_place_and_mode()
 	is 644 usr/local/share/man/man8/infiniswapctl.8
 	is 644 usr/local/share/man/man5/infiniswapd.conf.5
 	is 644 usr/local/lib/systemd/system/infiniswapd.service
+	is 644 usr/local/lib/systemd/system/infiniswap@.service
+	is 644 usr/local/lib/systemd/system/dev-infiniswap0.swap.d/infiniswap.conf
+	is 644 usr/local/lib/systemd/system/dev-infiniswap31.swap.d/infiniswap.conf
 	is 644 usr/local/lib/udev/rules.d/90-infiniswap.rules
 	is 644 etc/infiniswap/infiniswapd.conf
-	[ "$(find "$root" -type f | wc -l)" = 8 ] || fail "more was installed" "$(find "$root" -type f)"
+	[ "$(find "$root" -type f ! -path '*.swap.d/*' | wc -l)" = 9 ] ||
+		fail "more was installed" "$(find "$root" -type f)"
+	[ "$(find "$root" -path '*.swap.d/*' | wc -l)" = 32 ]
 }
 
-test_unit_starts_the_program_that_was_installed()
+test_units_start_the_programs_that_were_installed()
 {
 	local prefix
 
@@ -52,6 +57,9 @@ test_unit_starts_the_program_that_was_installed()
 		grep -qx "ExecStart=$prefix/sbin/infiniswapd" \
 			"$root$prefix/lib/systemd/system/infiniswapd.service"
 		[ -x "$root$prefix/sbin/infiniswapd" ]
+		grep -qF "ExecStart=$prefix/sbin/infiniswapctl create " \
+			"$root$prefix/lib/systemd/system/infiniswap@.service"
+		[ -x "$root$prefix/sbin/infiniswapctl" ]
 	done
 }
 
@@ -76,21 +84,59 @@ test_unit_waits_for_what_the_daemon_says_and_does()
 		fail "killed after $(unit_key TimeoutStopSec) s of a drain of $drain s"
 }
 
-# The units it names are systemd's own or other packages': here they are empty.
-test_unit_is_right_to_systemd()
+# verified UNIT... - systemd finds nothing wrong with these, nor with what starting
+# one of them starts. What others bring is empty here, with systemd's own order.
+verified()
 {
-	local target unit
+	local name program
+
+	for name in network-online rdma-hw shutdown umount multi-user; do
+		printf '[Unit]\nDescription=%s\n' "$name" >"$unit/$name.target"
+	done
+	printf '[Unit]\nWants=swap.target\nAfter=swap.target\nDefaultDependencies=no\n' \
+		>"$unit/sysinit.target"
+	printf '[Unit]\nRequires=sysinit.target\nAfter=sysinit.target\n' >"$unit/basic.target"
+	printf '[Unit]\nDescription=Swaps\n' >"$unit/swap.target"
+	for program in bin/kill sbin/mkswap sbin/swapon sbin/swapoff; do
+		install -D /bin/true "$root/$program"
+	done
+	systemd-analyze verify --man=no --root="$root" "$@" >"$scratch/errors" 2>&1 &&
+		[ ! -s "$scratch/errors" ]
+}
+
+test_units_are_right_to_systemd()
+{
+	local unit
 
 	command -v systemd-analyze >/dev/null || skip "systemd-analyze is not installed"
 	installed /usr
 	unit=$root/usr/lib/systemd/system
-	for target in sysinit basic shutdown network-online rdma-hw; do
-		printf '[Unit]\nDescription=%s\n' "$target" >"$unit/$target.target"
-	done
-	install -D /bin/kill "$root/bin/kill"
-	systemd-analyze verify --man=no --root="$root" "$unit/infiniswapd.service" \
-		>"$scratch/errors" 2>&1 || fail "$(<"$scratch/errors")"
-	[ ! -s "$scratch/errors" ] || fail "$(<"$scratch/errors")"
+	: >"$root/etc/infiniswap/infiniswap0.conf"
+	cp "$unit/infiniswap@.service" "$unit/infiniswap@0.service"
+	verified "$unit/infiniswapd.service" "$unit/infiniswap@0.service" ||
+		fail "$(<"$scratch/errors")"
+}
+
+# systemd makes a .swap unit of what is in /proc/swaps. If it had the usual order,
+# before sysinit.target, nothing that needs the network could be before it.
+test_swap_is_stopped_by_its_service_alone()
+{
+	local unit swap
+
+	command -v systemd-analyze >/dev/null || skip "systemd-analyze is not installed"
+	installed /usr
+	unit=$root/usr/lib/systemd/system
+	swap=$unit/dev-infiniswap0.swap
+	: >"$root/etc/infiniswap/infiniswap0.conf"
+	cp "$unit/infiniswap@.service" "$unit/infiniswap@0.service"
+	printf '[Unit]\nRequires=%s\nAfter=%s\n[Swap]\nWhat=/dev/infiniswap0\n' \
+		infiniswap@0.service infiniswap@0.service >"$swap"
+	mkdir "$unit/swap.target.wants"
+	ln -s ../dev-infiniswap0.swap "$unit/swap.target.wants"
+	verified "$swap" || fail "$(<"$scratch/errors")"
+	rm -r "$swap.d"
+	! verified "$swap" || fail "no cycle without the drop-in: this test shows nothing"
+	grep -q 'ordering cycle' "$scratch/errors"
 }
 
 # 0 is a service that may do nothing, 10 one that may do all; most have 9 or more.
