@@ -18,13 +18,6 @@ struct setting {
 	char *value;
 };
 
-struct donor {
-	char *name;
-	char *address;
-	char *port;		/* NULL: the kernel's default */
-	const char *domain;	/* NULL: its own */
-};
-
 struct plan {
 	char *device;		/* NULL: the first free name */
 	struct setting *settings;
@@ -101,12 +94,6 @@ static const struct option options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-/* configfs names are one path component. */
-static bool is_item_name(const char *name)
-{
-	return name[0] && name[0] != '.' && !strchr(name, '/');
-}
-
 /* "slab-size" and "slab_size" are the same attribute. */
 static void add_setting(struct plan *plan, const char *attr, size_t len,
 			const char *value)
@@ -135,37 +122,21 @@ static int parse_setting(struct plan *plan, const char *arg)
 	return CTL_OK;
 }
 
-/* ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT. An IPv6 address may stand alone. */
-static void split_address(struct donor *donor)
+/* @option is the one that @arg is the value of. */
+static int parse_option(struct plan *plan, const char *option, const char *arg)
 {
-	char *colon;
-
-	if (donor->address[0] == '[' && (colon = strchr(donor->address, ']'))) {
-		*colon++ = '\0';
-		memmove(donor->address, donor->address + 1,
-			strlen(donor->address));
-		donor->port = *colon == ':' ? colon + 1 : NULL;
-		return;
-	}
-	colon = strchr(donor->address, ':');
-	if (!colon || strchr(colon + 1, ':'))
-		return;
-	*colon = '\0';
-	donor->port = colon + 1;
+	if (!*arg)
+		return misused("create: --%s: the value is empty", option);
+	add_setting(plan, option, strlen(option), arg);
+	return CTL_OK;
 }
 
 static int parse_donor(struct plan *plan, const char *arg)
 {
-	struct donor donor = { .name = xstrdup(arg) };
+	struct donor donor;
 
-	donor.address = strchr(donor.name, '=');
-	if (donor.address)
-		*donor.address++ = '\0';
-	if (!donor.address || !donor.address[0] || !is_item_name(donor.name)) {
-		free(donor.name);
+	if (!donor_parse(&donor, arg))
 		return misused("create: %s: expected NAME=ADDRESS[:PORT]", arg);
-	}
-	split_address(&donor);
 	plan->donors = xreallocarray(plan->donors, plan->donor_count + 1,
 				     sizeof(*plan->donors));
 	plan->donors[plan->donor_count++] = donor;
@@ -238,8 +209,7 @@ static int parse(struct plan *plan, int argc, char **argv)
 	       (opt = getopt_long(argc, argv, "o:h", options, &index)) >= 0) {
 		switch (opt) {
 		case OPT_SETTING:
-			add_setting(plan, options[index].name,
-				    strlen(options[index].name), optarg);
+			status = parse_option(plan, options[index].name, optarg);
 			break;
 		case OPT_DONOR:
 			status = parse_donor(plan, optarg);
@@ -254,7 +224,7 @@ static int parse(struct plan *plan, int argc, char **argv)
 			fputs(usage, stdout);
 			return CTL_OK;
 		default:
-			return CTL_USAGE;
+			return try_help();
 		}
 	}
 	if (status == CTL_OK)
@@ -331,14 +301,19 @@ static void catch_signals(void)
 	sigaction(SIGHUP, &action, NULL);
 }
 
-static int set(const char *device, const char *donor, const char *attr,
-	       const char *value)
+static int go_on(const char *device)
 {
-	if (interrupted) {
-		failed("%s: interrupted", device);
-		return -EINTR;
-	}
-	return setting_write(device, donor, attr, value);
+	if (!interrupted)
+		return 0;
+	failed("%s: interrupted", device);
+	return -EINTR;
+}
+
+static int set(const char *device, const char *attr, const char *value)
+{
+	int err = go_on(device);
+
+	return err ? err : setting_write(device, NULL, attr, value);
 }
 
 /* Those named @first before all others: size is checked against slab_size. */
@@ -351,35 +326,10 @@ static int settings_write(const struct plan *plan, const char *first)
 		for (size_t i = 0; i < plan->setting_count && !err; i++) {
 			setting = &plan->settings[i];
 			if (!!strcmp(setting->attr, first) == late)
-				err = set(plan->device, NULL, setting->attr,
+				err = set(plan->device, setting->attr,
 					  setting->value);
 		}
 	}
-	return err;
-}
-
-static int donor_write(const char *device, const struct donor *donor)
-{
-	int err = set(device, donor->name, "address", donor->address);
-
-	if (!err && donor->port)
-		err = set(device, donor->name, "port", donor->port);
-	if (!err && donor->domain)
-		err = set(device, donor->name, "domain", donor->domain);
-	return err;
-}
-
-static int donor_make(const char *device, const struct donor *donor)
-{
-	int err = item_make(device, donor->name);
-
-	if (err == -EEXIST)
-		failed("%s: %s: this donor is named twice", device, donor->name);
-	if (err)
-		return err;
-	err = donor_write(device, donor);
-	if (err)
-		item_drop(device, donor->name);
 	return err;
 }
 
@@ -389,7 +339,12 @@ static int donors_make(const struct plan *plan, size_t *made)
 	int err = 0;
 
 	for (*made = 0; *made < plan->donor_count; ++*made) {
-		err = donor_make(plan->device, &plan->donors[*made]);
+		err = go_on(plan->device);
+		if (!err)
+			err = donor_make(plan->device, &plan->donors[*made]);
+		if (err == -EEXIST)
+			failed("%s: %s: this donor is named twice", plan->device,
+			       plan->donors[*made].name);
 		if (err)
 			break;
 	}
@@ -408,7 +363,7 @@ static int device_create(struct plan *plan)
 	if (!err)
 		err = donors_make(plan, &made);
 	if (!err)
-		err = set(plan->device, NULL, "power", "1");
+		err = set(plan->device, "power", "1");
 	if (!err)
 		return 0;
 	while (made)

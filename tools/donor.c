@@ -257,6 +257,8 @@ static void add_rows(struct table *table, struct json_object *answer,
 			.json = json_object_array_get_idx(rows, i) });
 }
 
+static const char usage[] = "donor [status|clients|evictions|drain] [OPTIONS]";
+
 static int show(const struct view *view, int argc, char **argv)
 {
 	struct table_format format = { 0 };
@@ -264,9 +266,7 @@ static int show(const struct view *view, int argc, char **argv)
 	struct table *table;
 	int done;
 
-	done = table_options(argc, argv,
-			     "donor [status|clients|evictions|drain] [OPTIONS]",
-			     view->columns, &format);
+	done = table_options(argc, argv, usage, view->columns, &format);
 	if (done >= 0)
 		return done;
 	if (optind < argc)
@@ -285,10 +285,24 @@ static int show(const struct view *view, int argc, char **argv)
 
 static int drain(int argc, char **argv)
 {
+	static const struct option options[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
 	struct json_object *answer;
+	int opt;
 
-	if (argc > 1)
-		return misused("donor drain: %s: not understood", argv[1]);
+	while ((opt = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
+		if (opt != 'h')
+			return try_help();
+		printf("Usage: infiniswapctl %s\n\n"
+		       "`drain` is what SIGTERM is: clients are asked to give all back, and the\n"
+		       "daemon ends. Of its options there is --help alone.\n",
+		       usage);
+		return CTL_OK;
+	}
+	if (optind < argc)
+		return misused("donor drain: %s: not understood", argv[optind]);
 	answer = daemon_ask("drain");
 	if (!answer)
 		return CTL_FAILED;
@@ -303,6 +317,7 @@ int cmd_donor(int argc, char **argv)
 
 	if (argc > 1 && argv[1][0] != '-') {
 		word = argv[1];
+		argv[1] = argv[0];
 		argc--;
 		argv++;
 	}

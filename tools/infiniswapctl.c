@@ -15,13 +15,19 @@ struct command {
 	int (*run)(int argc, char **argv);
 };
 
+static int cmd_help(int argc, char **argv);
+
 static const struct command commands[] = {
 	{ "create", "create a device over donors and switch it on", cmd_create },
 	{ "remove", "switch a device off and remove it", cmd_remove },
 	{ "list", "one line per device", cmd_list },
 	{ "show", "all settings and counters of a device", cmd_show },
 	{ "donors", "one line per donor", cmd_donors },
+	{ "add-donor", "let a device use one more donor", cmd_add_donor },
+	{ "drain-donor", "move a device's pages away from a donor", cmd_drain_donor },
+	{ "remove-donor", "take a drained donor from a device", cmd_remove_donor },
 	{ "donor", "what infiniswapd on this machine lends", cmd_donor },
+	{ "help", "this text, or COMMAND's", cmd_help },
 };
 
 #define COMMANDS	(sizeof(commands) / sizeof(commands[0]))
@@ -31,7 +37,7 @@ static void usage(FILE *out)
 	fputs("Usage: infiniswapctl COMMAND [OPTIONS]\n\n"
 	      "Manage swap devices on remote memory.\n\nCommands:\n", out);
 	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
+		fprintf(out, "  %-13s %s\n", commands[i].name, commands[i].help);
 	fputs("\nOptions:\n"
 	      "  -h, --help     this text; after COMMAND: its options\n"
 	      "  -V, --version  print the version\n\n"
@@ -47,6 +53,32 @@ static const struct command *command_find(const char *name)
 	return NULL;
 }
 
+/* getopt's messages begin with argv[0]: like ours. */
+static int command_run(const char *name, int argc, char **argv)
+{
+	const struct command *command = command_find(name);
+	char *program __free_str = xasprintf("infiniswapctl: %s", name);
+
+	if (!command)
+		return misused("%s: no such command", name);
+	help_is_of(command->name);
+	argv[0] = program;
+	return command->run(argc, argv);
+}
+
+static int cmd_help(int argc, char **argv)
+{
+	char *asked[] = { NULL, "--help", NULL };
+
+	help_is_of(NULL);
+	if (argc > 2)
+		return misused("help: %s: one command at a time", argv[2]);
+	if (argc == 2 && argv[1][0] != '-')
+		return command_run(argv[1], 2, asked);
+	usage(stdout);
+	return CTL_OK;
+}
+
 /* A full disk or a closed pipe must not pass for success. */
 static int flushed(int status)
 {
@@ -57,8 +89,6 @@ static int flushed(int status)
 
 int main(int argc, char **argv)
 {
-	const struct command *command;
-
 	setlinebuf(stderr);	/* a message is one write */
 	if (argc < 2) {
 		usage(stderr);
@@ -72,8 +102,5 @@ int main(int argc, char **argv)
 		puts("infiniswapctl " INFINISWAP_VERSION);
 		return flushed(CTL_OK);
 	}
-	command = command_find(argv[1]);
-	if (!command)
-		return misused("%s: no such command", argv[1]);
-	return flushed(command->run(argc - 1, argv + 1));
+	return flushed(command_run(argv[1], argc - 1, argv + 1));
 }

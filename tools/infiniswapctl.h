@@ -27,6 +27,9 @@ int cmd_remove(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_donors(int argc, char **argv);
+int cmd_add_donor(int argc, char **argv);
+int cmd_drain_donor(int argc, char **argv);
+int cmd_remove_donor(int argc, char **argv);
 int cmd_donor(int argc, char **argv);
 
 /* ---- util.c ------------------------------------------------------------- */
@@ -42,6 +45,8 @@ void *xreallocarray(void *p, size_t count, size_t size);
 /* Prints "infiniswapctl: …" to stderr and returns CTL_FAILED or CTL_USAGE. */
 int failed(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int misused(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int try_help(void);			/* after what getopt said */
+void help_is_of(const char *command);	/* what misused() and try_help() point to */
 
 bool is_number(const char *s);
 char *human_size(const char *bytes);	/* "67108864" -> "64M" */
@@ -57,7 +62,9 @@ void names_free(struct names *names);
 
 /* Takes "infiniswap0" or "/dev/infiniswap0". NULL: not a name. */
 const char *device_name(const char *arg);
+bool is_item_name(const char *name);	/* one path component */
 bool device_exists(const char *device);
+bool donor_exists(const char *device, const char *donor);
 bool device_is_swap(const char *device);
 
 struct names device_names(void);			/* sorted */
@@ -92,6 +99,21 @@ int setting_write(const char *device, const char *donor, const char *attr,
  */
 int item_make(const char *device, const char *donor);
 int item_drop(const char *device, const char *donor);
+
+/* ---- add.c --------------------------------------------------------------- */
+
+struct donor {
+	char *name;		/* and what follows it: one allocation */
+	char *address;
+	char *port;		/* NULL: the kernel's default */
+	const char *domain;	/* NULL: its own */
+};
+
+/* NAME=ADDRESS[:PORT]; false: it is not. The name is freed by who takes it. */
+bool donor_parse(struct donor *donor, const char *arg);
+
+/* As item_make(); what fails half-way is taken back. */
+int donor_make(const char *device, const struct donor *donor);
 
 /* ---- table.c ------------------------------------------------------------ */
 

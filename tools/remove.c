@@ -55,7 +55,7 @@ int cmd_remove(int argc, char **argv)
 
 	while ((opt = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
 		if (opt != 'h')
-			return CTL_USAGE;
+			return try_help();
 		puts("Usage: infiniswapctl remove NAME...\n\n"
 		     "The device must not be in use: swapoff it first.");
 		return CTL_OK;

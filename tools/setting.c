@@ -117,22 +117,29 @@ static void refused(int log, const char *device, const char *attr,
 {
 	char *reason __free_str = kmsg_reason(log, device, attr, value);
 
+	const char *colon = *value ? ": " : "";
+
 	if (reason)
-		failed("%s: %s: %s: %s (%s)", device, attr, value, reason,
+		failed("%s: %s%s%s: %s (%s)", device, attr, colon, value, reason,
 		       strerror(-err));
 	else
-		failed("%s: %s: %s: %s", device, attr, value, strerror(-err));
+		failed("%s: %s%s%s: %s", device, attr, colon, value,
+		       strerror(-err));
 }
 
-/* One write(2): the kernel takes a value whole or not at all. */
+/*
+ * One write(2): the kernel takes a value whole or not at all. It takes nothing at
+ * all for an error, so what is empty is an empty line.
+ */
 static int file_write(const char *path, const char *value)
 {
+	char *line __free_str = xasprintf("%s\n", value);
 	int fd, err = 0;
 
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (write(fd, value, strlen(value)) < 0)
+	if (write(fd, line, strlen(line)) < 0)
 		err = -errno;
 	close(fd);
 	return err;

@@ -153,7 +153,7 @@ int cmd_show(int argc, char **argv)
 			     "  -h, --help  this text");
 			return CTL_OK;
 		default:
-			return CTL_USAGE;
+			return try_help();
 		}
 	}
 	if (argc - optind != 1)

@@ -68,7 +68,7 @@ int table_options(int argc, char **argv, const char *text,
 			usage(text, columns);
 			return CTL_OK;
 		default:
-			return CTL_USAGE;
+			return try_help();
 		}
 	}
 	return -1;

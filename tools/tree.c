@@ -125,11 +125,23 @@ const char *device_name(const char *arg)
 	return arg;
 }
 
+bool is_item_name(const char *name)
+{
+	return name[0] && name[0] != '.' && !strchr(name, '/');
+}
+
 bool device_exists(const char *device)
 {
 	char *path __free_str = config_path(device, NULL, NULL);
 
 	return !access(path, F_OK);
+}
+
+bool donor_exists(const char *device, const char *donor)
+{
+	char *path __free_str = config_path(device, donor, NULL);
+
+	return is_item_name(donor) && !access(path, F_OK);
 }
 
 /* /proc/swaps: a line of headings, then lines that begin with the path. */
@@ -214,7 +226,8 @@ char *donor_status(const char *device, const char *donor, const char *attr)
 
 /* ---- the module -------------------------------------------------------------- */
 
-static bool module_load(void)
+/* modprobe says on stderr what the kernel or depmod's index has against it. */
+static int module_load(void)
 {
 	int status;
 	pid_t pid;
@@ -225,8 +238,14 @@ static bool module_load(void)
 		_exit(127);
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) < 0)
-		return false;
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+		return failed("cannot load the module: %s", strerror(errno));
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+		return failed("cannot load the module: modprobe is not in PATH");
+	return failed("cannot load the module: modprobe " PREFIX " failed: %s",
+		      geteuid() ? "it takes root's rights" :
+				  "see above, and dmesg");
 }
 
 static bool configfs_mounted(void)
@@ -244,8 +263,8 @@ int config_ready(void)
 		return 0;
 	if (secure_getenv("INFINISWAP_CONFIGFS"))
 		return failed("%s: %s", top, strerror(errno));
-	if (!module_load())
-		return failed("cannot load the module: modprobe " PREFIX " failed");
+	if (module_load())
+		return CTL_FAILED;
 	if (!configfs_mounted())
 		return failed("configfs is not mounted: mount -t configfs configfs "
 			      CONFIGFS);

@@ -41,6 +41,20 @@ void *xreallocarray(void *p, size_t count, size_t size)
 	return checked(reallocarray(p, count, size));
 }
 
+static const char *helpful;	/* the command whose --help tells more */
+
+void help_is_of(const char *command)
+{
+	helpful = command;
+}
+
+int try_help(void)
+{
+	fprintf(stderr, "Try 'infiniswapctl %s%s--help'.\n", helpful ?: "",
+		helpful ? " " : "");
+	return CTL_USAGE;
+}
+
 static void complain(const char *format, va_list args)
 {
 	fputs("infiniswapctl: ", stderr);
@@ -65,8 +79,7 @@ int misused(const char *format, ...)
 	va_start(args, format);
 	complain(format, args);
 	va_end(args);
-	fputs("Try 'infiniswapctl --help'.\n", stderr);
-	return CTL_USAGE;
+	return try_help();
 }
 
 bool is_number(const char *s)

@@ -88,6 +88,14 @@ test_drain_asks_for_it_and_is_quiet()
 	equal "$out" ""
 }
 
+test_drain_has_help_like_all()
+{
+	ctl 0 donor drain --help
+	has "$out" "Usage: infiniswapctl donor"
+	ctl 2 donor drain --bogus
+	has "$err" "infiniswapctl: donor: unrecognized option '--bogus'"
+}
+
 test_no_daemon_is_said_with_the_socket()
 {
 	rm -f "$INFINISWAP_SOCKET"

@@ -64,7 +64,11 @@ status_write()
 		echo 500 >"$at/donors/$donor/pages_in"
 		echo 700 >"$at/donors/$donor/pages_out"
 		echo 0 >"$at/donors/$donor/errors"
+		echo 1 >"$at/donors/$donor/crc_errors"
+		echo 4 >"$at/donors/$donor/evictions"
 	done
+	echo rack1 >"$INFINISWAP_CONFIGFS/infiniswap0/donors/a/domain"
+	echo 1 >"$INFINISWAP_CONFIGFS/infiniswap0/donors/b/drain"
 	echo 1073741824 >"$INFINISWAP_CONFIGFS/infiniswap0/size"
 }
 
@@ -106,6 +110,22 @@ test_create_understands_ipv6()
 	equal "$(setting infiniswap0/donors/b/port)" 9401
 	equal "$(setting infiniswap0/donors/c/address)" fd00::4
 	equal "$(setting infiniswap0/donors/c/port)" 9400
+}
+
+# What follows a "]" was dropped, and what is empty ended as "Bad address".
+test_create_refuses_half_an_address_and_empty_values()
+{
+	local wrong
+
+	for wrong in 'a=[fd00::1]9401' 'a=[fd00::1]:' 'a=[fd00::1' 'a=[]' a=10.7.0.2: a=:9400 a= =10.7.0.2; do
+		ctl 2 create --size 1G --redundancy none --donor "$wrong"
+		has "$err" "create: $wrong: expected NAME=ADDRESS[:PORT]"
+	done
+	ctl 2 create --size "" --redundancy none --donor a=10.7.0.2
+	has "$err" "create: --size: the value is empty"
+	ctl 2 create --size 1G --redundancy none --backup "" --donor a=10.7.0.2
+	has "$err" "create: --backup: the value is empty"
+	equal "$(ls "$INFINISWAP_CONFIGFS")" ""
 }
 
 test_refused_setting_is_explained_and_taken_back()
@@ -211,6 +231,86 @@ test_remove_of_no_device()
 	has "$err" "no such device"
 }
 
+# ---- donors of a device -----------------------------------------------------
+
+test_a_donor_is_added()
+{
+	create_one
+	ctl 0 add-donor infiniswap0 'c=[fd00::4]:9401' --domain rack2
+	equal "$out" ""
+	equal "$(setting infiniswap0/donors/c/address)" fd00::4
+	equal "$(setting infiniswap0/donors/c/port)" 9401
+	equal "$(setting infiniswap0/donors/c/domain)" rack2
+	ctl 0 add-donor /dev/infiniswap0 d=10.7.0.5
+	equal "$(setting infiniswap0/donors/d/address)" 10.7.0.5
+}
+
+# With an address the donor of a device in use can be changed no more.
+test_a_donor_gets_its_address_last()
+{
+	create_one
+	echo "port 9401 16 device is powered" >"$REFUSE"
+	ctl 1 add-donor infiniswap0 c=10.7.0.4:9401
+	equal "$err" "infiniswapctl: infiniswap0: donors/c/port: 9401: device is powered (Device or resource busy)"
+	echo "address 10.7.0.4 22 no" >"$REFUSE"
+	ctl 1 add-donor infiniswap0 c=10.7.0.4:9401
+	has "$err" "donors/c/address: 10.7.0.4: no"
+	equal "$(ls "$INFINISWAP_CONFIGFS/infiniswap0/donors")" $'a\nb'
+}
+
+test_a_donor_is_added_once()
+{
+	create_one
+	ctl 1 add-donor infiniswap0 a=10.7.0.9
+	equal "$err" "infiniswapctl: infiniswap0: a: there is such a donor already"
+	equal "$(setting infiniswap0/donors/a/address)" 10.7.0.2
+}
+
+test_a_donor_is_drained()
+{
+	create_one
+	ctl 0 drain-donor infiniswap0 a
+	equal "$(setting infiniswap0/donors/a/drain)" 1
+	equal "$(setting infiniswap0/donors/b/drain)" 0
+	ctl 0 drain-donor infiniswap0 a --cancel
+	equal "$(setting infiniswap0/donors/a/drain)" 0
+}
+
+test_a_drained_donor_is_removed()
+{
+	create_one
+	ctl 0 remove-donor infiniswap0 a
+	equal "$(ls "$INFINISWAP_CONFIGFS/infiniswap0/donors")" b
+}
+
+test_a_donor_that_is_not_drained_stays()
+{
+	create_one
+	echo "address - 16 not drained: set drain and wait for state drained" >"$REFUSE"
+	ctl 1 remove-donor infiniswap0 a
+	has "$err" "infiniswap0: donors/a/address: not drained: set drain and wait for state drained (Device"
+	has "$err" "infiniswapctl drain-donor infiniswap0 a"
+	equal "$(setting infiniswap0/donors/a/address)" 10.7.0.2
+}
+
+test_donors_are_changed_of_what_is_there()
+{
+	create_one
+	ctl 1 add-donor infiniswap3 c=10.7.0.4
+	has "$err" "infiniswap3: no such device"
+	ctl 1 drain-donor infiniswap0 c
+	equal "$err" "infiniswapctl: infiniswap0: c: no such donor"
+	ctl 1 remove-donor infiniswap0 ../donors/a
+	has "$err" "no such donor"
+	ctl 2 add-donor infiniswap0 c
+	ctl 2 add-donor infiniswap0
+	ctl 2 add-donor infiniswap0 c=10.7.0.4 d=10.7.0.5
+	ctl 2 add-donor infiniswap0 c=10.7.0.4 --domain ""
+	ctl 2 drain-donor infiniswap0
+	ctl 2 remove-donor
+	equal "$(ls "$INFINISWAP_CONFIGFS/infiniswap0/donors")" $'a\nb'
+}
+
 # ---- list, show, donors -----------------------------------------------------
 
 test_list_shows_a_device()
@@ -260,7 +360,7 @@ test_donors_table()
 {
 	create_one
 	status_write
-	ctl 0 donors -n -r
+	ctl 0 donors -n -r -o DEVICE,DONOR,ADDRESS,STATE,SLABS,PAGES-IN,PAGES-OUT,ERRORS
 	equal "$out" $'infiniswap0 a 10.7.0.2:9400 live 2 500 700 0\ninfiniswap0 b 10.7.0.3:9401 live 2 500 700 0'
 	ctl 0 donors infiniswap0 --json
 	equal "$(json '["donors"][1]["address"]')" 10.7.0.3:9401
@@ -300,12 +400,79 @@ test_usage_errors_are_status_2()
 	equal "$(ls "$INFINISWAP_CONFIGFS")" ""
 }
 
+test_wrong_options_are_said_by_the_program_and_its_command()
+{
+	local command
+
+	for command in create remove list show donors donor add-donor drain-donor remove-donor; do
+		ctl 2 "$command" --bogus
+		equal "$err" "infiniswapctl: $command: unrecognized option '--bogus'
+Try 'infiniswapctl $command --help'."
+	done
+	ctl 2 donor clients --bogus
+	has "$err" "infiniswapctl: donor: unrecognized option '--bogus'"
+	ctl 2 create --size
+	has "$err" "infiniswapctl: create: option '--size' requires an argument"
+	ctl 2 list now
+	has "$err" "Try 'infiniswapctl list --help'."
+}
+
+test_help_is_a_command_too()
+{
+	local all
+
+	ctl 0 --help
+	all=$out
+	ctl 0 help
+	equal "$out" "$all"
+	ctl 0 create --help
+	all=$out
+	ctl 0 help create
+	equal "$out" "$all"
+	ctl 2 help nonsense
+	has "$err" "nonsense: no such command"
+	ctl 2 help create remove
+}
+
+# without_configfs PATH - the tool has to load the module with what is in PATH
+without_configfs()
+{
+	[ ! -e /sys/kernel/config/infiniswap ] || skip "the module is loaded here"
+	printf '#!/bin/sh\nunset INFINISWAP_CONFIGFS\nPATH=%s exec %s "$@"\n' \
+		"$1" "$(realpath "$ctl")" >"$scratch/without"
+	chmod +x "$scratch/without"
+	ctl=$scratch/without
+}
+
+test_a_module_that_cannot_be_loaded_has_a_reason()
+{
+	without_configfs "$scratch/none"
+	ctl 1 create --size 1G --redundancy none --donor a=10.7.0.2
+	equal "$err" "infiniswapctl: cannot load the module: modprobe is not in PATH"
+}
+
+test_modprobe_says_why_it_failed()
+{
+	mkdir -p "$scratch/bin"
+	printf '#!/bin/sh\necho "modprobe: FATAL: no such module" >&2\nexit 1\n' >"$scratch/bin/modprobe"
+	chmod +x "$scratch/bin/modprobe"
+	without_configfs "$scratch/bin"
+	ctl 1 create --size 1G --redundancy none --donor a=10.7.0.2
+	has "$err" "modprobe: FATAL: no such module"
+	if [ "$(id -u)" = 0 ]; then
+		has "$err" "cannot load the module: modprobe infiniswap failed: see above, and dmesg"
+	else
+		has "$err" "cannot load the module: modprobe infiniswap failed: it takes root's rights"
+	fi
+}
+
 test_every_option_is_in_the_manual()
 {
 	local page=$here/../../docs/man/infiniswapctl.8.md command option
 
-	for command in create remove list show donors donor; do
+	for command in create remove list show donors add-donor drain-donor remove-donor donor; do
 		ctl 0 "$command" --help
+		grep -q "^    infiniswapctl $command\b" "$page" || fail "$command is not in the manual"
 		while read -r option; do
 			grep -q -- "$option" "$page" || fail "$command: $option is not in the manual"
 		done < <(grep -o -- '--[a-z][a-z-]*' <<<"$out" | sort -u)

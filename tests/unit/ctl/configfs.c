@@ -5,8 +5,8 @@
  * takes it away, a write is accepted or refused as the module would, and a
  * refusal leaves its line in $INFINISWAP_KMSG.
  *
- * $REFUSE lists refusals, one a line: ATTRIBUTE VALUE ERRNO REASON. $FAKE_LINE is
- * a line of the log that follows each.
+ * $REFUSE lists refusals, one a line: ATTRIBUTE VALUE ERRNO REASON; the VALUE "-" is an
+ * empty one. $FAKE_LINE is a line of the log that follows each.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -20,6 +20,7 @@
 
 static const char *const device_attrs[][2] = {
 	{ "size", "0" }, { "slab_size", "67108864" }, { "redundancy", "unset" },
+	{ "backup", "" }, { "staging", "0" }, { "integrity", "1" },
 	{ "queues", "1" }, { "queue_depth", "40" }, { "max_sessions", "16" },
 	{ "spares", "4" }, { "ready_grants", "2" }, { "stall_ms", "5000" },
 	{ "donor_loss_timeout", "30" }, { "slab_idle_timeout", "5" },
@@ -27,7 +28,7 @@ static const char *const device_attrs[][2] = {
 };
 
 static const char *const donor_attrs[][2] = {
-	{ "address", "" }, { "port", "9400" },
+	{ "address", "" }, { "port", "9400" }, { "domain", "" }, { "drain", "0" },
 };
 
 #define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
@@ -143,7 +144,7 @@ static int refusal(const char *item, const char *value)
 
 	while (f && !found && fscanf(f, "%63s %63s %d %127[^\n]", attr, refused,
 				     &number, reason) == 4) {
-		if (strcmp(strrchr(item, '/') + 1, attr) || strcmp(value, refused))
+		if (strcmp(strrchr(item, '/') + 1, attr) || strcmp(*value ? value : "-", refused))
 			continue;
 		say(item, value, reason);
 		found = number;
@@ -169,7 +170,8 @@ ssize_t write(int fd, const void *data, size_t len)
 	if (!item)
 		return next(fd, data, len);
 	snprintf(value, sizeof(value), "%.*s", (int)len, (const char *)data);
-	errno = refusal(item, value);
+	value[strcspn(value, "\n")] = '\0';
+	errno = len ? refusal(item, value) : EFAULT;
 	if (errno)
 		return -1;
 	if (ftruncate(fd, 0))
