@@ -64,6 +64,33 @@ static char *get_errors(const struct row *row, const struct table_format *format
 	return donor_status(row->device, row->donor, "errors");
 }
 
+static char *get_crc_errors(const struct row *row,
+			    const struct table_format *format)
+{
+	(void)format;
+	return donor_status(row->device, row->donor, "crc_errors");
+}
+
+static char *get_evictions(const struct row *row,
+			   const struct table_format *format)
+{
+	(void)format;
+	return donor_status(row->device, row->donor, "evictions");
+}
+
+static char *get_domain(const struct row *row,
+			const struct table_format *format)
+{
+	(void)format;
+	return donor_setting(row->device, row->donor, "domain");
+}
+
+static char *get_drain(const struct row *row, const struct table_format *format)
+{
+	(void)format;
+	return donor_setting(row->device, row->donor, "drain");
+}
+
 const struct column donor_columns[] = {
 	{ "DEVICE", false, "device that lists the donor", get_device },
 	{ "DONOR", false, "name of the donor", get_donor },
@@ -74,6 +101,10 @@ const struct column donor_columns[] = {
 	{ "PAGES-IN", true, "pages read from it", get_pages_in },
 	{ "PAGES-OUT", true, "pages written to it", get_pages_out },
 	{ "ERRORS", true, "failed reads and writes", get_errors },
+	{ "CRC-ERRORS", true, "pages that came back other than written", get_crc_errors },
+	{ "EVICTIONS", true, "grants that it wanted back", get_evictions },
+	{ "DRAIN", true, "1: it is to be done without", get_drain },
+	{ "DOMAIN", false, "what it fails together with", get_domain },
 	{ NULL, false, NULL, NULL },
 };
 

@@ -98,7 +98,7 @@ static const struct column columns[] = {
 	{ "SIZE", true, "size of the device", get_size },
 	{ "SLAB-SIZE", true, "size of a slab", get_slab_size },
 	{ "REDUNDANCY", false, "what else holds a page", get_redundancy },
-	{ "STATE", false, "up, degraded, down; off: not switched on", get_state },
+	{ "STATE", false, "up or degraded; off: not switched on", get_state },
 	{ "SLABS", true, "slabs of the device", get_slabs },
 	{ "MAPPED", true, "slabs that have remote memory now", get_mapped },
 	{ "DONORS", true, "donors listed", get_donors },

@@ -10,7 +10,8 @@
 #include "infiniswapctl.h"
 
 static const char *const donor_attrs[] = {
-	"address", "port", "state", "slabs", "pages_in", "pages_out", "errors",
+	"address", "port", "domain", "drain", "state", "slabs", "pages_in",
+	"pages_out", "errors", "crc_errors", "evictions",
 };
 
 #define DONOR_ATTRS	(sizeof(donor_attrs) / sizeof(donor_attrs[0]))
@@ -43,7 +44,7 @@ static void print_attrs(const char *title, const char *device,
 static void show_text(const char *device)
 {
 	static const struct table_format format = { .columns =
-		"DONOR,ADDRESS,STATE,SLABS,PAGES-IN,PAGES-OUT,ERRORS" };
+		"DONOR,ADDRESS,STATE,SLABS,PAGES-IN,PAGES-OUT,ERRORS,CRC-ERRORS,EVICTIONS,DRAIN,DOMAIN" };
 	struct table *table;
 
 	printf("%s: /dev/%s, swap %s\n", device, device,

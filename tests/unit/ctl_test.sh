@@ -360,8 +360,11 @@ test_donors_table()
 {
 	create_one
 	status_write
-	ctl 0 donors -n -r -o DEVICE,DONOR,ADDRESS,STATE,SLABS,PAGES-IN,PAGES-OUT,ERRORS
-	equal "$out" $'infiniswap0 a 10.7.0.2:9400 live 2 500 700 0\ninfiniswap0 b 10.7.0.3:9401 live 2 500 700 0'
+	ctl 0 donors -n -r -o DEVICE,DONOR,ADDRESS,STATE,SLABS,PAGES-IN,PAGES-OUT,ERRORS,CRC-ERRORS,EVICTIONS,DRAIN
+	equal "$out" $'infiniswap0 a 10.7.0.2:9400 live 2 500 700 0 1 4 0\ninfiniswap0 b 10.7.0.3:9401 live 2 500 700 0 1 4 1'
+	ctl 0 donors
+	has "$out" DOMAIN
+	has "$out" rack1
 	ctl 0 donors infiniswap0 --json
 	equal "$(json '["donors"][1]["address"]')" 10.7.0.3:9401
 	ctl 1 donors infiniswap3
@@ -374,10 +377,16 @@ test_show_text_and_json()
 	ctl 0 show infiniswap0
 	has "$out" "pages_in_remote      1000"
 	has "$out" "10.7.0.3:9401"
+	has "$out" "CRC-ERRORS EVICTIONS"
+	has "$out" rack1
 	ctl 0 show infiniswap0 --json
 	equal "$(json '["settings"]["queue_depth"]')" 40
 	equal "$(json '["status"]["pages_out_remote"] + 1')" 2001
 	equal "$(json '["donors"][0]["state"]')" live
+	equal "$(json '["donors"][0]["crc_errors"] + 1')" 2
+	equal "$(json '["donors"][0]["evictions"] + 1')" 5
+	equal "$(json '["donors"][0]["domain"]')" rack1
+	equal "$(json '["donors"][1]["drain"] + 1')" 2
 	equal "$(json '["swap"]')" False
 }
 
