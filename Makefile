@@ -85,7 +85,7 @@ packages = $(shell $(PKG_CONFIG) $(1) $(2))$(if $(filter-out 0,$(.SHELLSTATUS)),
 	$(PKG_CONFIG) does not find all of: $(2). Install them with: scripts/setup packages build))
 
 daemon-libs := libibverbs librdmacm liburing inih
-tools-libs := json-c smartcols
+tools-libs := json-c smartcols blkid
 guest-libs := libibverbs librdmacm
 
 daemon-objs := $(patsubst %.c,build/%.o,$(wildcard daemon/*.c))

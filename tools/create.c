@@ -26,6 +26,7 @@ struct plan {
 	size_t donor_count;
 	const char **domains;	/* NAME=DOMAIN as given */
 	size_t domain_count;
+	bool force;
 };
 
 static volatile sig_atomic_t interrupted;
@@ -41,6 +42,7 @@ static const char usage[] =
 	"                                mirror: two donors have, and the disk if given;\n"
 	"                                none: a lost donor loses the pages it holds\n"
 	"      --backup PATH             the disk, as large as the device; it is overwritten\n"
+	"      --force                   overwrite it also if it holds something\n"
 	"      --donor NAME=ADDRESS[:PORT]\n"
 	"                                a donor; [ADDRESS]:PORT for IPv6; repeatable\n"
 	"      --domain NAME=DOMAIN      donors of one domain fail together: no page has\n"
@@ -90,6 +92,7 @@ static const struct option options[] = {
 	{ "donor", required_argument, NULL, OPT_DONOR },
 	{ "domain", required_argument, NULL, OPT_DOMAIN },
 	{ "option", required_argument, NULL, 'o' },
+	{ "force", no_argument, NULL, 'f' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -219,6 +222,9 @@ static int parse(struct plan *plan, int argc, char **argv)
 			break;
 		case 'o':
 			status = parse_setting(plan, optarg);
+			break;
+		case 'f':
+			plan->force = true;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -372,10 +378,24 @@ static int device_create(struct plan *plan)
 	return err;
 }
 
+/* Before anything is made: the kernel overwrites whatever is there. */
+static int backup_unused(const struct plan *plan)
+{
+	int status = CTL_OK;
+
+	for (size_t i = 0; i < plan->setting_count && status == CTL_OK; i++) {
+		if (!strcmp(plan->settings[i].attr, "backup"))
+			status = disk_unused(plan->settings[i].value);
+	}
+	return status;
+}
+
 static int plan_run(struct plan *plan)
 {
-	int status = config_ready();
+	int status = plan->force ? CTL_OK : backup_unused(plan);
 
+	if (status == CTL_OK)
+		status = config_ready();
 	if (status != CTL_OK)
 		return status;
 	catch_signals();

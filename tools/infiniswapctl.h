@@ -115,6 +115,11 @@ bool donor_parse(struct donor *donor, const char *arg);
 /* As item_make(); what fails half-way is taken back. */
 int donor_make(const char *device, const struct donor *donor);
 
+/* ---- disk.c -------------------------------------------------------------- */
+
+/* 0, or CTL_FAILED after saying what a disk holds that overwriting would destroy. */
+int disk_unused(const char *path);
+
 /* ---- table.c ------------------------------------------------------------ */
 
 struct table_format {

@@ -10,7 +10,7 @@
 # To compile the module, the daemon and the tools.
 PACKAGES_BUILD="make gcc gcc-12 libc6-dev pkg-config kmod libelf1
 	libibverbs-dev librdmacm-dev liburing-dev libinih-dev
-	libjson-c-dev libsmartcols-dev python3 xz-utils"
+	libjson-c-dev libsmartcols-dev libblkid-dev python3 xz-utils"
 
 # To make the guests' image and to run the guests.
 PACKAGES_LAB="gcc libc6-dev python3 kmod cpio e2fsprogs xz-utils

@@ -15,6 +15,7 @@ export INFINISWAP_SYSFS=$scratch/block
 export INFINISWAP_PROC=$scratch/proc
 export INFINISWAP_KMSG=$scratch/kmsg
 export REFUSE=$scratch/refuse
+PATH=$PATH:/usr/sbin:/sbin	# mkfs and mkswap, for users too
 
 # ---- helpers ----------------------------------------------------------------
 
@@ -126,6 +127,51 @@ test_create_refuses_half_an_address_and_empty_values()
 	ctl 2 create --size 1G --redundancy none --backup "" --donor a=10.7.0.2
 	has "$err" "create: --backup: the value is empty"
 	equal "$(ls "$INFINISWAP_CONFIGFS")" ""
+}
+
+create_with_backup()
+{
+	ctl "$1" create --size 1G --redundancy backup --donor a=10.7.0.2 "${@:2}"
+}
+
+test_create_refuses_a_backup_disk_that_holds_something()
+{
+	truncate -s 16M "$scratch/disk"
+	mkfs.ext4 -q "$scratch/disk"
+	create_with_backup 1 --backup "$scratch/disk"
+	equal "$err" "infiniswapctl: backup: $scratch/disk: has ext4: wipefs -a it if that may go, or say --force"
+	create_with_backup 1 -o "backup=$scratch/disk"
+	has "$err" "has ext4"
+	equal "$(ls "$INFINISWAP_CONFIGFS")" ""
+	create_with_backup 0 --backup "$scratch/disk" --force
+	equal "$(setting infiniswap0/backup)" "$scratch/disk"
+	rm "$scratch/disk"
+	truncate -s 16M "$scratch/disk"
+	# one Linux partition of 8 MiB at 1 MiB, and the mark at the sector's end
+	printf '\0\0\2\0\x83\0\0\0\0\x8\0\0\0\x40\0\0' |
+		dd of="$scratch/disk" bs=1 seek=446 conv=notrunc status=none
+	printf '\x55\xaa' | dd of="$scratch/disk" bs=1 seek=510 conv=notrunc status=none
+	create_with_backup 1 --backup "$scratch/disk"
+	has "$err" "has a partition table (dos)"
+}
+
+# mkswap of the device writes its signature to the disk too: it must not be in the
+# way of the next boot.
+test_create_takes_a_backup_disk_that_was_swap()
+{
+	rm -f "$scratch/disk"
+	truncate -s 16M "$scratch/disk"
+	create_with_backup 0 --backup "$scratch/disk"
+	ctl 0 remove infiniswap0
+	mkswap -q "$scratch/disk"
+	create_with_backup 0 --backup "$scratch/disk"
+}
+
+test_a_backup_that_is_none_is_for_the_kernel_to_refuse()
+{
+	echo "backup $scratch/nothing 22 no such device" >"$REFUSE"
+	create_with_backup 1 --backup "$scratch/nothing"
+	has "$err" "infiniswap0: backup: $scratch/nothing: no such device"
 }
 
 test_refused_setting_is_explained_and_taken_back()
