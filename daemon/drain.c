@@ -2,6 +2,7 @@
 /* Drain on SIGTERM or SIGINT. */
 #include <inttypes.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "drain.h"
 #include "grant.h"
@@ -13,12 +14,26 @@
 #include "pool.h"
 #include "util.h"
 
+/* What ends with the daemon when time is up takes a while to be given back. */
+#define END_MS	10000
+
 static bool active;
 static uint64_t deadline;
 
 bool drain_active(void)
 {
 	return active;
+}
+
+/* systemd waits as long as it was told, or TimeoutStopSec= if that is longer. */
+static void tell_systemd(void)
+{
+	char state[64];
+
+	snprintf(state, sizeof(state),
+		 "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64,
+		 (opt->drain_timeout_ms + END_MS) * 1000);
+	notify_send(state);
 }
 
 void drain_start(const char *why)
@@ -30,7 +45,7 @@ void drain_start(const char *why)
 	}
 	active = true;
 	deadline = now_ms() + opt->drain_timeout_ms;
-	notify_send("STOPPING=1");
+	tell_systemd();
 	if (grant_count())
 		log_info("%s: draining, %u grants out, waiting %" PRIu64
 			 " s at most", why, grant_count(),

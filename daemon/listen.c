@@ -310,8 +310,9 @@ static const char *hint(int error)
 	switch (error) {
 	case ENODEV:
 		return " (no RDMA device has this address)";
-	case EADDRINUSE:
 	case EADDRNOTAVAIL:
+		return " (this host does not have the address, or another infiniswapd has the port)";
+	case EADDRINUSE:
 		return " (is another infiniswapd running?)";
 	case EPROTONOSUPPORT:
 		return " (the RDMA device is iWARP)";

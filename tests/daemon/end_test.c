@@ -273,7 +273,8 @@ static void test_notifies_ready_life_and_drain(void)
 	REQUIRE_EQ(client_grant(c, MIB, &g), 0);
 	write_grant(c, &g, 3);
 	donor_signal(SIGTERM);
-	expect_notified(fd, "STOPPING=1");
+	/* drain_timeout and 10 s to end in, whatever TimeoutStopSec= is */
+	expect_notified(fd, "STOPPING=1\nEXTEND_TIMEOUT_USEC=70000000");
 	expect_draining(c);
 	expect_notified(fd, "WATCHDOG=1");
 	expect_notified(fd, "WATCHDOG=1");
