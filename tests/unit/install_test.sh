@@ -84,6 +84,22 @@ test_unit_waits_for_what_the_daemon_says_and_does()
 		fail "killed after $(unit_key TimeoutStopSec) s of a drain of $drain s"
 }
 
+test_unit_may_hear_of_stalls()
+{
+	installed /usr
+	[ "$(unit_key CapabilityBoundingSet)" = CAP_SYS_RESOURCE ]
+	[ "$(unit_key AmbientCapabilities)" = CAP_SYS_RESOURCE ]
+}
+
+# Five starts in ten seconds were all: a donor whose address came late stayed away.
+test_unit_is_started_again_without_end()
+{
+	installed /usr
+	[ "$(unit_key StartLimitIntervalSec)" = 0 ]
+	! "$root/usr/sbin/infiniswapd" --memory=much 2>/dev/null || fail "that is no size"
+	[ "$(unit_key RestartPreventExitStatus)" = 2 ]
+}
+
 # verified UNIT... - systemd finds nothing wrong with these, nor with what starting
 # one of them starts. What others bring is empty here, with systemd's own order.
 verified()
