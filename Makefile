@@ -12,12 +12,17 @@
 .SECONDARY:
 MAKEFLAGS += --no-builtin-rules
 
+# Of daemon and tool; dkms.conf has it too.
+VERSION := 0.1.0
+
 PREFIX ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
-SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 UDEVDIR ?= $(PREFIX)/lib/udev/rules.d
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
+# Where the daemon looks.
+config := /etc/infiniswap/infiniswapd.conf
 
 CC := gcc
 INSTALL ?= install
@@ -96,6 +101,9 @@ bench-programs := $(patsubst tests/bench/%.c,build/tests/guest/%,$(wildcard test
 
 daemon: build/infiniswapd ## infiniswapd, in build/
 tools: build/infiniswapctl ## infiniswapctl, in build/
+
+build/daemon/options.o build/tools/infiniswapctl.o: cflags += -DINFINISWAP_VERSION='"$(VERSION)"'
+build/daemon/options.o build/tools/infiniswapctl.o: Makefile
 
 build/infiniswapd: $(daemon-objs)
 	$(call say,LD) $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(call packages,--libs,$(daemon-libs))
@@ -204,9 +212,9 @@ demo: ## redis on remote memory: scripts/demo
 
 # ---- install, clean, help ------------------------------------------------
 
-install: install-modules install-userspace ## module, programs, manual, systemd unit, udev rule; DESTDIR=, PREFIX=, KDIR=
+install: install-modules install-userspace ## what a client needs: module and all of userspace; DESTDIR=, PREFIX=, KDIR=
 
-install-userspace: install-programs install-man install-config
+install-userspace: install-programs install-man install-config ## what a donor needs: programs, manual, systemd units, udev rule; no kernel headers
 
 install-programs: daemon tools
 	$(INSTALL) -d $(DESTDIR)$(SBINDIR)
@@ -236,9 +244,9 @@ install-config:
 		$(INSTALL) -D -m 644 packaging/infiniswap-swap.conf \
 			$(DESTDIR)$(UNITDIR)/$$swap.d/infiniswap.conf || exit 1; \
 	done
-	[ -e $(DESTDIR)$(SYSCONFDIR)/infiniswap/infiniswapd.conf ] || \
-		$(INSTALL) -D -m 644 packaging/infiniswapd.conf \
-			$(DESTDIR)$(SYSCONFDIR)/infiniswap/infiniswapd.conf
+	$(INSTALL) -D -m 644 packaging/infiniswapctl.bash $(DESTDIR)$(COMPLETIONDIR)/infiniswapctl
+	[ -e $(DESTDIR)$(config) ] || \
+		$(INSTALL) -D -m 644 packaging/infiniswapd.conf $(DESTDIR)$(config)
 
 # A module for the lab's kernel is of no use here, so its headers do not count.
 install-modules:
@@ -249,15 +257,29 @@ install-modules:
 	$(kbuild) $(if $(DESTDIR),INSTALL_MOD_PATH='$(DESTDIR)') modules_install && \
 	$(if $(DESTDIR),: depmod is for the machine that gets the files,depmod "$(release)")
 
+# Kernels differ in where they want modules of others. What dkms built is dkms's.
+uninstall: ## remove what install brought, not the configuration; DESTDIR=, PREFIX=
+	rm -f $(addprefix $(DESTDIR)$(SBINDIR)/,infiniswapd infiniswapctl)
+	rm -f $(foreach n,5 8,$(patsubst build/man/%,$(DESTDIR)$(MANDIR)/man$(n)/%,$(filter %.$(n),$(man-pages))))
+	rm -f $(DESTDIR)$(UDEVDIR)/90-infiniswap.rules $(DESTDIR)$(COMPLETIONDIR)/infiniswapctl
+	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,infiniswapd.service infiniswap@.service)
+	for swap in $(swap-units); do rm -rf $(DESTDIR)$(UNITDIR)/$$swap.d; done
+	for module in $(DESTDIR)/lib/modules/*/extra/infiniswap.ko* \
+		      $(DESTDIR)/lib/modules/*/updates/infiniswap.ko*; do \
+		[ -e "$$module" ] || continue; \
+		rm "$$module" && release=$${module#$(DESTDIR)/lib/modules/} && \
+		$(if $(DESTDIR),:,depmod "$${release%%/*}") || exit 1; \
+	done
+
 clean: ## remove what was built, not what scripts/setup fetched
 	rm -rf build
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14 | sed 's/^/  make /'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20 | sed 's/^/  make /'
 
 .PHONY: all modules modules-if-any daemon tools guest-programs unit-programs \
 	unit kselftest style test check check-debug soak bench bench-full demo install install-userspace install-programs \
-	install-man install-config install-modules \
+	install-man install-config install-modules uninstall \
 	clean help
 
 -include $(shell find build -name '*.d' 2>/dev/null)

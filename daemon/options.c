@@ -20,10 +20,6 @@
 #include "options.h"
 #include "util.h"
 
-#ifndef INFINISWAP_VERSION
-#define INFINISWAP_VERSION	"0.1.0"
-#endif
-
 #define DEFAULT_CONFIG	"/etc/infiniswap/infiniswapd.conf"
 #define EXIT_USAGE	2
 #define MIB		((uint64_t)1 << 20)

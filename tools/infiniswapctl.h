@@ -10,10 +10,6 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#ifndef INFINISWAP_VERSION
-#define INFINISWAP_VERSION	"0.1"
-#endif
-
 enum {
 	CTL_OK		= 0,
 	CTL_FAILED	= 1,

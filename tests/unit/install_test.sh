@@ -42,8 +42,9 @@ test_every_file_has_its_place_and_mode()
 	is 644 usr/local/lib/systemd/system/dev-infiniswap0.swap.d/infiniswap.conf
 	is 644 usr/local/lib/systemd/system/dev-infiniswap31.swap.d/infiniswap.conf
 	is 644 usr/local/lib/udev/rules.d/90-infiniswap.rules
+	is 644 usr/local/share/bash-completion/completions/infiniswapctl
 	is 644 etc/infiniswap/infiniswapd.conf
-	[ "$(find "$root" -type f ! -path '*.swap.d/*' | wc -l)" = 9 ] ||
+	[ "$(find "$root" -type f ! -path '*.swap.d/*' | wc -l)" = 10 ] ||
 		fail "more was installed" "$(find "$root" -type f)"
 	[ "$(find "$root" -path '*.swap.d/*' | wc -l)" = 32 ]
 }
@@ -179,6 +180,18 @@ test_configuration_is_one_that_the_daemon_reads()
 	grep -qx 'client_quota = 32768M' "$scratch/dump"
 }
 
+# What is commented out is the default, as the text above it says.
+test_configuration_shows_every_key()
+{
+	local key
+
+	installed /usr
+	while read -r key; do
+		grep -q "^#$key = " "$root/etc/infiniswap/infiniswapd.conf" ||
+			fail "$key is not in the example"
+	done < <("$root/usr/sbin/infiniswapd" --config /dev/null --dump-config | sed 's/ =.*//')
+}
+
 test_configuration_of_the_operator_stays()
 {
 	installed /usr
@@ -199,6 +212,61 @@ test_manual_pages_are_right_to_man()
 		grep -q DESCRIPTION "$scratch/text"
 		! grep -n '\*\*\|`' "$scratch/text" || fail "$page: Markdown is left"
 	done
+}
+
+test_uninstall_leaves_the_configuration_alone()
+{
+	local module
+
+	installed /usr
+	for module in 6.1.0-1-amd64/extra/infiniswap.ko 6.12.1-amd64/updates/infiniswap.ko.xz; do
+		install -D /dev/null "$root/lib/modules/$module"
+	done
+	make -s -C "$ISW_TOP" uninstall DESTDIR="$root" PREFIX=/usr >"$scratch/said" 2>&1
+	[ "$(find "$root" -type f)" = "$root/etc/infiniswap/infiniswapd.conf" ] ||
+		fail "$(find "$root" -type f)"
+	[ -z "$(find "$root" -name '*.swap.d')" ]
+}
+
+test_versions_are_one()
+{
+	local version
+
+	installed /usr
+	version=$(sed -n 's/^VERSION := //p' "$ISW_TOP/Makefile")
+	[ "$("$root/usr/sbin/infiniswapd" --version | cut -d ' ' -f 2)" = "$version" ]
+	[ "$("$root/usr/sbin/infiniswapctl" --version)" = "infiniswapctl $version" ]
+	grep -qx "PACKAGE_VERSION=\"$version\"" "$ISW_TOP/dkms.conf"
+}
+
+# completes WORD... - what bash offers for the last one
+completes()
+{
+	(
+		PATH=$root/usr/sbin:$PATH
+		complete() { :; }
+		# shellcheck disable=SC1091
+		. "$root/usr/share/bash-completion/completions/infiniswapctl"
+		COMP_WORDS=(infiniswapctl "$@") COMP_CWORD=$#
+		_infiniswapctl
+		echo "${COMPREPLY[*]}"
+	)
+}
+
+test_bash_completes_commands_options_and_names()
+{
+	installed /usr
+	export INFINISWAP_CONFIGFS=$scratch/config
+	mkdir -p "$INFINISWAP_CONFIGFS/infiniswap0/donors/"{rack1,rack2,other}
+	[ "$(completes dr)" = drain-donor ]
+	[ "$(completes help cr)" = create ]
+	[ "$(completes create --red)" = --redundancy ]
+	[ "$(completes --ver)" = --version ]
+	[ "$(completes list --no)" = --noheadings ]
+	[ "$(completes donor ev)" = evictions ]
+	[ "$(completes remove-donor inf)" = infiniswap0 ]
+	[ "$(completes drain-donor infiniswap0 r)" = "rack1 rack2" ]
+	[ -z "$(completes create --backup /de)" ]
 }
 
 # As far as it can be told without a kernel's headers.
