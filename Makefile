@@ -263,7 +263,10 @@ uninstall: ## remove what install brought, not the configuration; DESTDIR=, PREF
 	rm -f $(foreach n,5 8,$(patsubst build/man/%,$(DESTDIR)$(MANDIR)/man$(n)/%,$(filter %.$(n),$(man-pages))))
 	rm -f $(DESTDIR)$(UDEVDIR)/90-infiniswap.rules $(DESTDIR)$(COMPLETIONDIR)/infiniswapctl
 	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,infiniswapd.service infiniswap@.service)
-	for swap in $(swap-units); do rm -rf $(DESTDIR)$(UNITDIR)/$$swap.d; done
+	for swap in $(swap-units); do \
+		rm -f $(DESTDIR)$(UNITDIR)/$$swap.d/infiniswap.conf; \
+		rmdir $(DESTDIR)$(UNITDIR)/$$swap.d || :; \
+	done
 	for module in $(DESTDIR)/lib/modules/*/extra/infiniswap.ko* \
 		      $(DESTDIR)/lib/modules/*/updates/infiniswap.ko*; do \
 		[ -e "$$module" ] || continue; \
