@@ -210,15 +210,16 @@ test_donor_that_drains_gives_what_others_have_room_for_and_can_not_be_removed()
 		oflag=direct status=none
 	[ "$(legs)" = 15 ]
 	[ "$(lab_counter client donors/donor1/slabs)" -gt 3 ]
-	lab_run client "echo 1 >$config/infiniswap0/donors/donor1/drain"
+	lab_run client infiniswapctl drain-donor infiniswap0 donor1
 	wait_for 10 lab_counter_is client donors/donor1/state draining
 	# the other one has room for 12 in all
 	wait_for 30 lab_counter_is client donors/donor1/slabs 3
 	[ "$(lab_counter client donors/donor2/slabs)" = 12 ]
 	! lab_run client rmdir "$config/infiniswap0/donors/donor1" ||
 		fail "removed while it holds pages"
-	! lab_run client "echo >$config/infiniswap0/donors/donor1/address" ||
+	! lab_run client infiniswapctl remove-donor infiniswap0 donor1 >"$result" 2>&1 ||
 		fail "its address was taken while it holds pages"
+	grep 'infiniswap0: donors/donor1/address: not drained' "$result"
 	lab_run client dmesg | grep 'donor1: address: : not drained'
 	same 40 0
 }
@@ -233,8 +234,7 @@ test_drained_donor_is_removed_live()
 	discard 40 0
 	wait_for 20 lab_counter_is client slabs_mapped 0
 	fill 16 0		# goes to the other one
-	lab_run client "echo >$config/infiniswap0/donors/donor1/address &&
-		rmdir $config/infiniswap0/donors/donor1"
+	lab_run client infiniswapctl remove-donor infiniswap0 donor1
 	! lab_run client test -e /sys/block/infiniswap0/infiniswap/donors/donor1 ||
 		fail "its directory in sysfs is still there"
 	same 16 0
@@ -242,8 +242,7 @@ test_drained_donor_is_removed_live()
 
 test_donor_added_live_gets_slabs()
 {
-	lab_run client "mkdir $config/infiniswap0/donors/again &&
-		echo 10.7.0.101 >$config/infiniswap0/donors/again/address"
+	lab_run client infiniswapctl add-donor infiniswap0 again=10.7.0.101
 	wait_for 20 lab_counter_is client donors/again/state live
 	fill 24 16
 	[ "$(lab_counter client donors/again/slabs)" -gt 0 ]
