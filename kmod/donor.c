@@ -25,6 +25,7 @@
 #define RETRY_MIN		msecs_to_jiffies(100)
 #define RETRY_MAX		msecs_to_jiffies(2000)
 #define IDLE_RETRY_MAX		(30 * HZ)
+#define TWIN_RETRY		(300 * HZ)	/* another donor would have to go first */
 
 static bool donor_event_locked(struct isw_donor *donor,
 			       enum isw_donor_event event)
@@ -137,6 +138,7 @@ static bool donor_up(struct isw_donor *donor)
 		return false;
 
 	donor->failures = 0;
+	donor->twin = false;
 	if (donor->broke)
 		isw_stat_inc(donor->dev->stats, reconnects);
 	donor->broke = false;
@@ -182,15 +184,16 @@ static int donor_try(struct isw_donor *donor)
 	if (donor->state != ISW_DONOR_CONNECTING &&
 	    donor->state != ISW_DONOR_RECONNECTING) {
 		ret = -ESTALE;	/* given up meanwhile: nothing to compare */
-	} else if (twin) {
-		if (!donor->failures)
-			isw_donor_warn(donor, "%pISpc: is the daemon of donor %s\n",
-				       &donor->addr, twin->name);
-		ret = -EEXIST;
 	} else if (donor->state == ISW_DONOR_RECONNECTING &&
 		   donor->session.epoch != donor->epoch) {
 		isw_donor_give_up(donor, "daemon was started anew");
 		ret = -ESTALE;
+	} else if (twin) {
+		if (!donor->twin)
+			isw_donor_warn(donor, "%pISpc: is the daemon of donor %s\n",
+				       &donor->addr, twin->name);
+		donor->twin = true;
+		ret = -EEXIST;
 	} else {
 		ret = isw_resume_compare(donor);
 	}
@@ -226,6 +229,8 @@ static void donor_connecting(struct isw_donor *donor)
 		donor->failures++;
 		donor->retry_at = jiffies + min_t(unsigned long, IDLE_RETRY_MAX,
 						  HZ << min(donor->failures, 6U));
+		if (ret == -EEXIST)
+			donor->retry_at = jiffies + TWIN_RETRY;
 		slot_put(donor);
 		donor_event(donor, ISW_DONOR_EV_FAILED);
 		wake_up_all(&donor->dev->ready_wait);
@@ -394,6 +399,7 @@ void isw_donor_reset(struct isw_donor *donor)
 {
 	get_random_bytes(donor->client_id, sizeof(donor->client_id));
 	donor->failures = 0;
+	donor->twin = false;
 	donor->retry_at = jiffies;
 	donor->pinged_at = jiffies;
 	donor->broke = false;

@@ -16,7 +16,7 @@ _infiniswapctl_words()
 	case $position:$command in
 	1:* | 2:help)		_infiniswapctl_commands ;;
 	2:show | 2:remove | 2:donors | 2:*-donor) infiniswapctl list -n -r -o NAME ;;
-	2:donor)		echo status clients evictions drain ;;
+	2:donor)		printf '%s\n' status clients evictions drain ;;
 	3:drain-donor | 3:remove-donor) infiniswapctl donors "$device" -n -r -o DONOR ;;
 	*:remove)		infiniswapctl list -n -r -o NAME ;;
 	esac 2>/dev/null
@@ -34,7 +34,8 @@ _infiniswapctl()
 	else
 		words=$(_infiniswapctl_words "$command" "$COMP_CWORD" "${COMP_WORDS[2]-}")
 	fi
-	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+	# not compgen -W, which would expand what is in a donor's name
+	mapfile -t COMPREPLY < <(awk -v word="$word" 'NF && (word == "" || index($0, word) == 1)' <<<"$words")
 }
 
 complete -o default -F _infiniswapctl infiniswapctl

@@ -82,7 +82,8 @@ static int add(const char *arg, const struct donor *donor)
 	if (!device || !device_exists(device))
 		return failed("%s: no such device", arg);
 	err = donor_make(device, donor);
-	if (err == -EEXIST)
+	/* else it is another one's address that it cannot have */
+	if (err == -EEXIST && donor_exists(device, donor->name))
 		failed("%s: %s: there is such a donor already", device,
 		       donor->name);
 	return err ? CTL_FAILED : CTL_OK;

@@ -47,6 +47,7 @@ int disk_unused(const char *path)
 	blkid_free_probe(probe);
 	if (!contents)
 		return CTL_OK;
-	return failed("backup: %s: has %s: wipefs -a it if that may go, or say --force",
-		      path, contents);
+	failed("backup: %s: has %s: wipefs -a it if that may go, or say --force",
+	       path, contents);
+	return CTL_USAGE;	/* to try again will not help */
 }

@@ -113,7 +113,7 @@ int donor_make(const char *device, const struct donor *donor);
 
 /* ---- disk.c -------------------------------------------------------------- */
 
-/* 0, or CTL_FAILED after saying what a disk holds that overwriting would destroy. */
+/* 0, or CTL_USAGE after saying what a disk holds that overwriting would destroy. */
 int disk_unused(const char *path);
 
 /* ---- table.c ------------------------------------------------------------ */

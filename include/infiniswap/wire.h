@@ -56,7 +56,7 @@ struct isw_cm_req {
 	__u8 role;			/* enum isw_role */
 	__u8 queues;			/* n, 1..ISW_MAX_QUEUES */
 	__le64 session;
-	__u8 client[ISW_CLIENT_ID_LEN];	/* random, for this donor of the device */
+	__u8 client[ISW_CLIENT_ID_LEN];	/* random, as long as the device lists this donor */
 	__u8 nonce[ISW_NONCE_LEN];	/* fresh for every session */
 	__u8 queue;			/* data connections: index below n */
 	__u8 reserved[7];

@@ -17,6 +17,7 @@
 #include <err.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <rdma/rdma_cma.h>
@@ -45,7 +46,7 @@ static struct ibv_cq *cq;
 static struct rdma_cm_id *control;
 static struct rdma_cm_id *conns[QPS];
 static struct grant grants[GRANTS];
-static uint64_t session, slab_size;
+static uint64_t epoch, session, slab_size;
 static unsigned int slabs, next_send;
 static uint32_t next_seq;
 static char memory[(ISW_CTRL_RECVS + SENDS) * ISW_MSG_MAX]
@@ -97,7 +98,7 @@ static void send_msg(struct isw_msg_hdr *msg, uint16_t type, uint32_t seq)
 	};
 	struct ibv_send_wr *bad;
 
-	isw_msg_hdr_init(msg, type, seq, 1, session);
+	isw_msg_hdr_init(msg, type, seq, epoch, session);
 	memcpy(at, msg, isw_msg_size(type));
 	if (ibv_post_send(control->qp, &wr, &bad))
 		errx(1, "ibv_post_send");
@@ -341,7 +342,7 @@ static void conn_accept(struct rdma_cm_id *id, const struct rdma_conn_param *ask
 	struct isw_cm_rep rep = {
 		.magic = __cpu_to_le32(ISW_MAGIC),
 		.version = __cpu_to_le16(ISW_VERSION),
-		.epoch = __cpu_to_le64(1),
+		.epoch = __cpu_to_le64(epoch),
 		.lease_ms = __cpu_to_le32(60000),
 	};
 	struct rdma_conn_param param = {
@@ -474,6 +475,8 @@ int main(int argc, char **argv)
 		errx(2, "usage: evictor ADDRESS SLAB_MIB SLABS");
 	slab_size = number(argv[2], 1, 64) << 20;
 	slabs = (unsigned int)number(argv[3], 0, GRANTS);
+	if (getrandom(&epoch, sizeof(epoch), 0) != sizeof(epoch))
+		err(1, "getrandom");
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	channel = rdma_create_event_channel();
 	if (!channel ||

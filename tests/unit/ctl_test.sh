@@ -138,9 +138,9 @@ test_create_refuses_a_backup_disk_that_holds_something()
 {
 	truncate -s 16M "$scratch/disk"
 	mkfs.ext4 -q "$scratch/disk"
-	create_with_backup 1 --backup "$scratch/disk"
+	create_with_backup 2 --backup "$scratch/disk"
 	equal "$err" "infiniswapctl: backup: $scratch/disk: has ext4: wipefs -a it if that may go, or say --force"
-	create_with_backup 1 -o "backup=$scratch/disk"
+	create_with_backup 2 -o "backup=$scratch/disk"
 	has "$err" "has ext4"
 	equal "$(ls "$INFINISWAP_CONFIGFS")" ""
 	create_with_backup 0 --backup "$scratch/disk" --force
@@ -151,7 +151,7 @@ test_create_refuses_a_backup_disk_that_holds_something()
 	printf '\0\0\2\0\x83\0\0\0\0\x8\0\0\0\x40\0\0' |
 		dd of="$scratch/disk" bs=1 seek=446 conv=notrunc status=none
 	printf '\x55\xaa' | dd of="$scratch/disk" bs=1 seek=510 conv=notrunc status=none
-	create_with_backup 1 --backup "$scratch/disk"
+	create_with_backup 2 --backup "$scratch/disk"
 	has "$err" "has a partition table (dos)"
 }
 
