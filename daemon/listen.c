@@ -21,6 +21,9 @@
 #define BACKLOG		64
 #define LISTENERS	2	/* IPv4 and IPv6 */
 
+/* Events taken at a time: each may make a session, and others want their turn. */
+#define ROUND		8
+
 /* An event outlives its acknowledgement here, which must come early. */
 struct cm_event {
 	enum rdma_cm_event_type type;
@@ -33,6 +36,7 @@ struct cm_event {
 static struct rdma_event_channel *channel;
 static struct rdma_cm_id *listeners[LISTENERS];
 static struct source channel_source;
+static bool untaken;		/* there may be events in the channel */
 
 /* ---- connect requests --------------------------------------------------- */
 
@@ -253,28 +257,45 @@ static void event_copy(const struct rdma_cm_event *from, struct cm_event *to)
 		to->conn.private_data_len = 0;
 }
 
-static void channel_ready(struct source *src)
+/* Whether there may be more. */
+static bool take_event(void)
 {
 	struct rdma_cm_event *event;
 	struct cm_event ev;
 
-	(void)src;
-	for (;;) {
-		if (rdma_get_cm_event(channel, &event)) {
-			if (errno == EAGAIN || errno == EWOULDBLOCK)
-				return;
-			/* An event that librdmacm could not make sense of. */
-			log_limited(LOG_WARN, "connection event: %s",
-				    strerror(errno));
-			if (errno == EBADF || errno == ENODEV)
-				return;
-			continue;
-		}
-		event_copy(event, &ev);
-		/* At once: rdma_destroy_id() waits for the acknowledgement. */
-		rdma_ack_cm_event(event);
-		dispatch(&ev);
+	if (rdma_get_cm_event(channel, &event)) {
+		if (errno == EAGAIN || errno == EWOULDBLOCK)
+			return false;
+		/* An event that librdmacm could not make sense of. */
+		log_limited(LOG_WARN, "connection event: %s", strerror(errno));
+		return errno != EBADF && errno != ENODEV;
 	}
+	event_copy(event, &ev);
+	/* At once: rdma_destroy_id() waits for the acknowledgement. */
+	rdma_ack_cm_event(event);
+	dispatch(&ev);
+	return true;
+}
+
+static void channel_ready(struct source *src)
+{
+	(void)src;
+	untaken = true;
+}
+
+void listen_poll(void)
+{
+	unsigned int left;
+
+	for (left = ROUND; left && untaken; left--)
+		untaken = take_event();
+	if (untaken)
+		loop_wake();
+}
+
+bool listen_behind(void)
+{
+	return untaken;
 }
 
 /* ---- set-up ------------------------------------------------------------- */

@@ -44,6 +44,7 @@
 
 uint64_t daemon_epoch;
 static uint64_t mem_total;
+static unsigned int ticks;	/* that clients_tick() has not heard of yet */
 
 /* ---- limits ------------------------------------------------------------- */
 
@@ -80,13 +81,13 @@ static void timer_ready(struct source *src)
 		;
 	devices_tick();
 	listen_tick();
-	clients_tick();
 	memwatch_tick();
 	evict_tick();
 	admin_tick();
 	notify_watchdog();
 	pool_tick();
 	drain_check();
+	ticks++;
 }
 
 static int timer_init(void)
@@ -183,9 +184,24 @@ static void lock_code(void)
 		log_debug("mlockall: %s", strerror(errno));
 }
 
+/*
+ * Who is silent, or has not come back, is judged by what has arrived: after a
+ * halt of ours (a debugger, a virtual machine moved) all that came meanwhile is
+ * taken first. But who asks for connections without end delays it by a second.
+ */
+static void judge_clients(void)
+{
+	if (!ticks || (ticks == 1 && listen_behind()))
+		return;
+	ticks = 0;
+	clients_tick();
+}
+
 static void after_events(void)
 {
+	listen_poll();
 	ctrl_poll();
+	judge_clients();
 	session_reap();
 	drain_check();
 }

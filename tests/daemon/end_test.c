@@ -45,6 +45,14 @@ static void end_client(int sig)
 		donor_rss_kib(), before);
 }
 
+static int send_ping(struct client *c)
+{
+	struct isw_msg_hdr ping;
+
+	client_hdr(c, &ping, ISW_MSG_PING);
+	return client_send(c, &ping, sizeof(ping));
+}
+
 static void test_killed_client(void)
 {
 	end_client(SIGKILL);
@@ -53,6 +61,31 @@ static void test_killed_client(void)
 static void test_silent_client(void)
 {
 	end_client(SIGSTOP);
+}
+
+/*
+ * The donor stands still for longer than a client may be silent, and the client
+ * has pinged on. Its session once ended before its pings were looked at.
+ */
+static void test_donor_stands_still(void)
+{
+	struct client *c;
+	int i;
+
+	REQUIRE(donor_start("--client_timeout=1", NULL), "no start");
+	c = test_connected();
+	/* What it sees first is a matter of luck. */
+	for (i = 0; i < 6; i++) {
+		REQUIRE_EQ(client_ping(c), 0);
+		donor_signal(SIGSTOP);
+		sleep_ms(700);
+		REQUIRE_EQ(send_ping(c), 0);
+		sleep_ms(700 + 100 * i);
+		REQUIRE_EQ(send_ping(c), 0);
+		donor_signal(SIGCONT);
+		REQUIRE_EQ(client_ping(c), 0);
+	}
+	REQUIRE(!donor_log_has("nothing heard"), "its session is ended");
 }
 
 static void test_back_within_lease(void)
@@ -348,6 +381,8 @@ static void test_same_port_again(void)
 static const struct test tests[] = {
 	{ "end: a killed client's lease ends and its memory returns",
 	  test_killed_client },
+	{ "end: a donor that stood still hears its clients first",
+	  test_donor_stands_still },
 	{ "end: a silent client's lease ends and its memory returns",
 	  test_silent_client },
 	{ "end: back within the lease, all is there", test_back_within_lease },

@@ -10,6 +10,7 @@
  * that need no device run. --only takes tests whose name contains WORDS,
  * --verbose shows the daemon's log of each.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <setjmp.h>
@@ -274,6 +275,11 @@ pid_t start_flood(void)
 	return start_self("--be-flood", NULL, NULL);
 }
 
+pid_t start_connects(void)
+{
+	return start_self("--be-connects", NULL, NULL);
+}
+
 static void say_ready(void)
 {
 	printf("ready\n");
@@ -354,6 +360,61 @@ static int be_flood(char **argv)
 	return 1;
 }
 
+/* Connects under way. */
+#define CONNECTS	64
+
+static bool connect_begin(struct rdma_event_channel *channel,
+			  struct sockaddr_in *to)
+{
+	struct rdma_cm_id *id;
+
+	return !rdma_create_id(channel, &id, NULL, RDMA_PS_TCP) &&
+	       !rdma_resolve_addr(id, NULL, (struct sockaddr *)to, 2000);
+}
+
+/* Asks for session after session, each of which ends the last one. */
+static int be_connects(char **argv)
+{
+	struct rdma_event_channel *channel = rdma_create_event_channel();
+	struct sockaddr_in to = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1])),
+	};
+	struct isw_cm_req req;
+	struct rdma_conn_param param = {
+		.private_data = &req, .private_data_len = sizeof(req),
+		.qp_num = 77,	/* there is none */
+	};
+	enum rdma_cm_event_type type;
+	struct rdma_cm_event *event;
+	struct rdma_cm_id *id;
+	struct client c;
+	unsigned int i;
+
+	client_init(&c, argv[0], to.sin_port);
+	client_fill_req(&c, &req, ISW_ROLE_CONTROL, 0, 0);
+	if (inet_pton(AF_INET, argv[0], &to.sin_addr) != 1)
+		return 1;
+	for (i = 0; i < CONNECTS; i++)
+		if (!connect_begin(channel, &to))
+			return 1;
+	say_ready();
+	while (!rdma_get_cm_event(channel, &event)) {
+		id = event->id;
+		type = event->event;
+		rdma_ack_cm_event(event);
+		if (type == RDMA_CM_EVENT_ADDR_RESOLVED) {
+			rdma_resolve_route(id, 2000);
+		} else if (type == RDMA_CM_EVENT_ROUTE_RESOLVED) {
+			rdma_connect(id, &param);
+		} else {	/* accepted or not */
+			rdma_destroy_id(id);
+			if (!connect_begin(channel, &to))
+				return 1;
+		}
+	}
+	return 1;
+}
+
 /* ---- main --------------------------------------------------------------- */
 
 static bool chosen(const struct test *test, const char *only)
@@ -404,6 +465,8 @@ int main(int argc, char **argv)
 		return be_client(argv + 2);
 	if (argc == 4 && !strcmp(argv[1], "--be-flood"))
 		return be_flood(argv + 2);
+	if (argc == 4 && !strcmp(argv[1], "--be-connects"))
+		return be_connects(argv + 2);
 	donor.program = "/usr/sbin/infiniswapd";
 	donor.port = FIRST_PORT;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {

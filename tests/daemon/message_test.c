@@ -250,17 +250,19 @@ static int grant_and_release(struct client *c)
 }
 
 /* Of memory there is enough for both; what they share is the donor's time. */
-static void test_flood_beside(void)
+static void beside(pid_t (*start)(void), unsigned int n)
 {
 	long ms, ping = 0, grant = 0;
 	struct client *c;
-	pid_t pid;
+	pid_t pid[8];
+	unsigned int k;
 	int i;
 
 	REQUIRE(donor_start("--memory=64M", "--client_quota=16M",
 			    "--log_level=info", NULL), "no start");
 	c = test_connected();
-	pid = start_flood();
+	for (k = 0; k < n; k++)
+		pid[k] = start();
 	for (i = 0; i < 40; i++) {
 		ms = ms_of(client_ping, c);
 		ping = ms > ping ? ms : ping;
@@ -268,12 +270,27 @@ static void test_flood_beside(void)
 		grant = ms > grant ? ms : grant;
 		sleep_ms(50);
 	}
-	REQUIRE(waitpid(pid, NULL, WNOHANG) == 0, "the flood has ended");
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	for (k = 0; k < n; k++) {
+		REQUIRE(waitpid(pid[k], NULL, WNOHANG) == 0,
+			"the flood has ended");
+		kill(pid[k], SIGKILL);
+		waitpid(pid[k], NULL, 0);
+	}
 	printf("# longest ping %ld ms, grant and release %ld ms\n", ping, grant);
 	REQUIRE(ping < 500 && grant < 1000, "ping %ld ms, grant %ld ms", ping,
 		grant);
+}
+
+static void test_flood_beside(void)
+{
+	beside(start_flood, 1);
+}
+
+/* The donor once took connect requests until there were none. */
+static void test_connects_beside(void)
+{
+	beside(start_connects, 6);
+	REQUIRE(donor_log_has("joined from"), "nobody connected");
 }
 
 static void test_client_that_never_receives(void)
@@ -440,6 +457,8 @@ static const struct test tests[] = {
 	  test_pipelined_requests },
 	{ "message: a flood is answered in the donor's time", test_flood },
 	{ "message: a flood delays no neighbour", test_flood_beside },
+	{ "message: connects without end delay no neighbour",
+	  test_connects_beside },
 	{ "message: a client that never receives is ended",
 	  test_client_that_never_receives },
 	{ "message: random bytes", test_random_messages },

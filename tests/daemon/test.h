@@ -87,5 +87,7 @@ void write_meminfo_huge(const char *path, uint64_t available_mib,
 pid_t start_other_client(unsigned int grants, uint64_t length);
 /* The same, as one that asks without end and as fast as it can. */
 pid_t start_flood(void);
+/* The same, as one that connects without end. */
+pid_t start_connects(void);
 
 #endif
