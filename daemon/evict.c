@@ -2,7 +2,8 @@
 /*
  * Batch eviction (Infiniswap, NSDI'17, section 5.2). E + E' grants are drawn
  * from all that are lent; their owners are asked how active these are; the E
- * least active get a deadline. A client gives back in time by RELEASE; what is
+ * least active get a deadline. If that is not enough, the next batch follows at
+ * once. A client gives back in time by RELEASE; what is
  * left at the deadline is taken, whatever the client does. Nothing here waits
  * for a client longer than that.
  *
@@ -32,6 +33,9 @@
 #define URGENT_ANSWER_MS	100
 #define URGENT_DEADLINE_MS	500
 
+/* All that is drawn may be one client's: there is room to ask for all of it. */
+_Static_assert(ISW_EVICT_ASK <= CTRL_NEWS * ISW_IDS_MAX, "too many to ask for");
+
 /* One CHECK_ACTIVITY under way. */
 struct question {
 	const struct client *client;
@@ -41,7 +45,8 @@ struct question {
 /* The batch whose activity is being asked for. */
 static struct {
 	uint64_t answer_by;	/* 0: there is none */
-	uint64_t need;
+	uint64_t need;		/* what those before have not met */
+	bool follows;		/* one before, of which there is an event */
 	bool urgent;
 	const char *why;
 	uint32_t count;
@@ -318,25 +323,28 @@ static void forget_gone(void)
 	batch.count = n;
 }
 
-static struct evict_event *event_new(uint64_t now)
+/* One for all batches of a need. */
+static struct evict_event *event_of_batch(uint64_t now)
 {
-	struct evict_event *event = &events[event_count++ % EVICT_EVENTS];
+	struct evict_event *event;
 
-	*event = (struct evict_event) {
-		.when = now,
-		.why = batch.why,
-		.urgent = batch.urgent,
-		.drawn = batch.count,
-		.questions = batch.questions,
-		.answers = batch.answers,
-	};
+	if (!batch.follows)
+		events[event_count++ % EVICT_EVENTS] = (struct evict_event) {
+			.when = now, .why = batch.why,
+		};
+	event = &events[(event_count - 1) % EVICT_EVENTS];
+	event->urgent = batch.urgent;
+	event->drawn += batch.count;
+	event->questions += batch.questions;
+	event->answers += batch.answers;
 	return event;
 }
 
-static void choose(void)
+/* Returns the bytes that it has chosen. */
+static uint64_t choose(void)
 {
 	struct evict_event *event;
-	uint64_t now = now_ms();
+	uint64_t now = now_ms(), bytes = 0;
 	uint64_t wait = opt->evict_deadline_ms;
 	struct grant *g;
 	uint32_t i, n;
@@ -348,20 +356,50 @@ static void choose(void)
 	forget_gone();
 	n = isw_evict_least(batch.slabs, batch.count, batch.need);
 	if (!n)
-		return;
-	event = event_new(now);
-	event->evicted = n;
+		return 0;
+	event = event_of_batch(now);
 	for (i = 0; i < n; i++) {
 		g = grant_at(batch.slabs[i].index);
 		g->evict_at = now + wait;
 		g->evict_told = false;
 		g->evict_event = event_count - 1;
-		event->bytes += g->region->length;
+		bytes += g->region->length;
 	}
+	event->evicted += n;
+	event->bytes += bytes;
 	log_limited(LOG_WARN, "%s%s: evicting %u of %u slabs drawn, %" PRIu64
 		    " MiB, within %" PRIu64 " ms", batch.why,
 		    batch.urgent ? ", urgent" : "", n, batch.count,
-		    event->bytes >> 20, wait);
+		    bytes >> 20, wait);
+	return bytes;
+}
+
+/* One batch; its owners are asked. */
+static void begin(uint64_t need, bool follows)
+{
+	batch.need = need;
+	batch.follows = follows;
+	batch.answer_by = now_ms() + (batch.urgent ? URGENT_ANSWER_MS :
+						     ANSWER_MS);
+	draw();
+	ask_all();
+}
+
+/*
+ * What one batch takes is a number of slabs, which may be small ones, and the
+ * next look may be too late for the rest. So batch follows batch, until one has
+ * to wait for answers. Each takes some that those after it cannot draw.
+ */
+static void conclude(void)
+{
+	uint64_t got;
+
+	do {
+		got = choose();
+		if (!got || got >= batch.need)
+			break;
+		begin(batch.need - got, true);
+	} while (batch.answers == batch.questions);
 	tell_all();
 }
 
@@ -388,7 +426,7 @@ void evict_answer(const struct client *client, const struct isw_msg *m)
 					m->activity.wire[i].activity);
 	}
 	if (batch.answers == batch.questions) {
-		choose();
+		conclude();
 		arm();
 	}
 }
@@ -414,15 +452,11 @@ void evict_start(uint64_t need, bool urgent, const char *why)
 	if (urgent)
 		hurry();
 	if (!batch.answer_by && need) {
-		batch.need = need;
 		batch.why = why;
 		batch.urgent = urgent;
-		batch.answer_by = now_ms() + (urgent ? URGENT_ANSWER_MS :
-						       ANSWER_MS);
-		draw();
-		ask_all();
+		begin(need, false);
 		if (batch.answers == batch.questions)
-			choose();
+			conclude();
 	} else if (urgent && batch.answer_by > now_ms() + URGENT_ANSWER_MS) {
 		batch.answer_by = now_ms() + URGENT_ANSWER_MS;
 	}
@@ -493,7 +527,7 @@ static void timer_ready(struct source *src)
 		;
 	now = now_ms();
 	if (batch.answer_by && batch.answer_by <= now)
-		choose();
+		conclude();
 	while ((g = grant_each(g)))
 		if (g->evict_at && g->evict_at <= now)
 			take_back(g);

@@ -12,7 +12,8 @@
 
 #include <linux/types.h>
 
-#define ISW_EVICT_MAX	64		/* E at most; what is left goes next time */
+/* E at most: all that is drawn for it can be asked of one client at a time. */
+#define ISW_EVICT_MAX	240
 #define ISW_EVICT_ASK	(2 * ISW_EVICT_MAX)	/* E + E' at most */
 
 struct isw_evict_slab {

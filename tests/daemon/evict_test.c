@@ -16,7 +16,7 @@
 #include "test.h"
 
 #define HEADROOM	"--headroom=64M"
-#define SLABS_MAX	64
+#define SLABS_MAX	160
 
 static char meminfo[64], meminfo_arg[80];
 
@@ -242,6 +242,45 @@ static void test_each_is_told_of_its_own(void)
 			REQUIRE(in(&h[i], g[i][k].id), "client %u, slab %u", i,
 				k);
 	}
+	unlink(meminfo);
+}
+
+#define NEED_MIB	130
+
+static bool meets_need(const struct heard *h)
+{
+	return h->count >= NEED_MIB;
+}
+
+/*
+ * Once one batch went with each look, a second apart, and 64 slabs are little of
+ * what the host needs if they are small.
+ */
+static void test_batch_follows_batch(void)
+{
+	static struct isw_grant_info g[SLABS_MAX];
+	static struct heard h;
+	struct client *c;
+	uint64_t from;
+
+	h = (struct heard) { 0 };
+	snprintf(meminfo, sizeof(meminfo), "/tmp/daemon_test.%d.meminfo",
+		 getpid());
+	snprintf(meminfo_arg, sizeof(meminfo_arg), "--meminfo=%s", meminfo);
+	write_meminfo(meminfo, 200);
+	REQUIRE(donor_start(meminfo_arg, "--headroom=140M", "--memory=192M",
+			    "--evict_deadline=60", NULL), "no start");
+	c = test_connected();
+	grant_many(c, SLABS_MAX, MIB, g);
+	sleep_ms(1500);
+	write_meminfo(meminfo, 140 - NEED_MIB);
+	REQUIRE(listen_until(c, &h, evicted, 5000), "nothing is evicted");
+	from = clock_ms();
+	REQUIRE(listen_until(c, &h, meets_need, 5000), "%u are evicted",
+		h.count);
+	REQUIRE(clock_ms() - from < 600, "the last %llu ms after the first",
+		(unsigned long long)(clock_ms() - from));
+	write_meminfo(meminfo, 200);
 	unlink(meminfo);
 }
 
@@ -666,6 +705,8 @@ static const struct test tests[] = {
 	  test_least_active_go },
 	{ "evict: as many again are asked for", test_as_many_again_are_asked_for },
 	{ "evict: prepared memory goes first", test_prepared_goes_first },
+	{ "evict: batch follows batch while the need is not met",
+	  test_batch_follows_batch },
 	{ "evict: each client is told of its own slabs",
 	  test_each_is_told_of_its_own },
 	{ "evict: what is given back in time is not taken",
