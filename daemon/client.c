@@ -97,8 +97,8 @@ void client_settle(struct client *client)
 			msg_bye_ok(client);
 		return;
 	}
-	log_info("client %s: gone, all that it had is given back",
-		 client->name);
+	log_limited(LOG_INFO, "client %s: gone, all that it had is given back",
+		    client->name);
 	client->used = false;
 }
 
@@ -113,8 +113,8 @@ static void client_tick(struct client *client, uint64_t now)
 	}
 	if (client->leaving || now < client->lease_end)
 		return;
-	log_info("client %s: lease ended, %u grants taken back", client->name,
-		 client->grants);
+	log_limited(LOG_INFO, "client %s: lease ended, %u grants taken back",
+		    client->name, client->grants);
 	client->leaving = true;
 	grants_drop(client);
 }

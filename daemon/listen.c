@@ -77,9 +77,9 @@ static int open_new(const struct connect_request *req, const char *address)
 	if (reason)
 		client->used = false;
 	else
-		log_info("client %s: joined from %s, %u+%u queues",
-			 client->name, address, req->hello.queues,
-			 req->hello.queues);
+		log_limited(LOG_INFO, "client %s: joined from %s, %u+%u queues",
+			    client->name, address, req->hello.queues,
+			    req->hello.queues);
 	return reason;
 }
 
@@ -101,8 +101,8 @@ static int open_again(struct client *client, const struct connect_request *req,
 		client_lost(client);
 		return reason;
 	}
-	log_info("client %s: resumed from %s, %u grants", client->name,
-		 address, client->grants);
+	log_limited(LOG_INFO, "client %s: resumed from %s, %u grants",
+		    client->name, address, client->grants);
 	grants_renew(client);
 	return 0;
 }

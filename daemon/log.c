@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Log lines on stderr; workers log too, so each line is one write. */
+/*
+ * Log lines on stderr. Nobody who is to read them, or does not, may hold up the
+ * daemon: a line for which there is no room is lost.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -10,9 +17,14 @@
 
 #define LOG_PERIOD_MS	10000
 #define LOG_BURST	10
+/* Less than PIPE_BUF. */
+#define LINE_MAX_LEN	512
 
 static enum log_level log_max = LOG_INFO;
 static bool log_journal;
+/* Workers log too, and each is to find the room that it has seen. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned int lost;	/* lines; under lock */
 
 static const char *const log_names[] = {
 	[LOG_ERROR]	= "error",
@@ -39,31 +51,86 @@ void log_init(enum log_level level)
 	log_journal = getenv("JOURNAL_STREAM") != NULL;
 }
 
+/*
+ * Whether all of @line is out. Its descriptor may be others' too, so it stays as
+ * it is: blocking. A socket takes a line whole or not at all; into a pipe that
+ * has room at all fits as much as PIPE_BUF.
+ */
+static bool put(const char *line, size_t len)
+{
+	struct pollfd room = { .fd = STDERR_FILENO, .events = POLLOUT };
+	ssize_t n = send(room.fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0 && errno == ENOTSOCK && poll(&room, 1, 0) == 1 &&
+	    room.revents & POLLOUT)
+		n = write(room.fd, line, len);
+	return n == (ssize_t)len;
+}
+
+__attribute__((format(printf, 3, 0)))
+static size_t compose(char line[LINE_MAX_LEN], enum log_level level,
+		      const char *fmt, va_list args)
+{
+	int len, n;
+
+	if (log_journal)
+		len = snprintf(line, LINE_MAX_LEN, "<%d>", log_priority[level]);
+	else
+		len = snprintf(line, LINE_MAX_LEN, "infiniswapd: %s: ",
+			       log_names[level]);
+	n = vsnprintf(line + len, LINE_MAX_LEN - (size_t)len - 1, fmt, args);
+	if (n < 0)
+		return 0;
+	len += n;
+	if (len > LINE_MAX_LEN - 2)
+		len = LINE_MAX_LEN - 2;
+	line[len++] = '\n';
+	return (size_t)len;
+}
+
+__attribute__((format(printf, 3, 4)))
+static size_t compose_of(char line[LINE_MAX_LEN], enum log_level level,
+			 const char *fmt, ...)
+{
+	va_list args;
+	size_t len;
+
+	va_start(args, fmt);
+	len = compose(line, level, fmt, args);
+	va_end(args);
+	return len;
+}
+
+/* What is missing is said first, as soon as there is room again. */
+static void tell_lost(void)
+{
+	char line[LINE_MAX_LEN];
+	size_t len;
+
+	if (!lost)
+		return;
+	len = compose_of(line, LOG_WARN, "%u lines lost, nobody read them",
+			 lost);
+	if (put(line, len))
+		lost = 0;
+}
+
 void log_line(enum log_level level, const char *fmt, ...)
 {
-	char line[512];
+	char line[LINE_MAX_LEN];
 	va_list args;
-	int len, n;
+	size_t len;
 
 	if (level > log_max)
 		return;
-	if (log_journal)
-		len = snprintf(line, sizeof(line), "<%d>", log_priority[level]);
-	else
-		len = snprintf(line, sizeof(line), "infiniswapd: %s: ",
-			       log_names[level]);
 	va_start(args, fmt);
-	n = vsnprintf(line + len, sizeof(line) - (size_t)len - 1, fmt, args);
+	len = compose(line, level, fmt, args);
 	va_end(args);
-	if (n < 0)
-		return;
-	len += n;
-	if (len > (int)sizeof(line) - 2)
-		len = (int)sizeof(line) - 2;
-	line[len++] = '\n';
-	/* A full or closed stderr must not matter to the daemon. */
-	if (write(STDERR_FILENO, line, (size_t)len) < 0)
-		return;
+	pthread_mutex_lock(&lock);
+	tell_lost();
+	if (!put(line, len))
+		lost++;
+	pthread_mutex_unlock(&lock);
 }
 
 bool log_allowed(struct log_rate *rate, enum log_level level)

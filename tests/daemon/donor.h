@@ -22,6 +22,8 @@ extern struct donor donor;
  * NULL) say otherwise, and wait until it is ready. False: it ended instead.
  */
 bool donor_start(const char *arg, ...);
+/* The same, with a pipe in place of its log that is full, and nobody reads it. */
+bool donor_start_unread(void);
 /* The same with this config file and nothing else said but the port. */
 bool donor_start_config(const char *path);
 /* Run it with exactly these arguments to its end; the exit status. */

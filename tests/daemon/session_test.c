@@ -371,6 +371,19 @@ static void test_state_table(void)
 	REQUIRE(donor_log_has("2 of "), "no line for memory");
 }
 
+/* Each line once waited for its reader, and all that the daemon does with it. */
+static void test_log_that_nobody_reads(void)
+{
+	struct isw_grant_info g;
+	struct client *c;
+
+	REQUIRE(donor_start_unread(), "no start");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, MIB, &g), 0);
+	REQUIRE_EQ(client_release(c, g.id), 0);
+	REQUIRE_EQ(client_bye(c), 0);
+}
+
 static void test_address_of_no_device(void)
 {
 	test_donor_ended();
@@ -422,6 +435,8 @@ static const struct test tests[] = {
 	{ "session: 50 connects leave nothing behind",
 	  test_cycles_leave_nothing },
 	{ "session: SIGUSR1 logs the state", test_state_table },
+	{ "session: a log that nobody reads holds nothing up",
+	  test_log_that_nobody_reads },
 	{ "session: an address without a device is an error",
 	  test_address_of_no_device },
 	{ "session: a port that is taken is an error", test_taken_port },
