@@ -26,7 +26,8 @@ struct client {
 	bool leaving;			/* BYE came, or the lease has ended */
 	struct grant *first_grant;	/* grant.c: in whatever state, no order */
 	uint32_t grants;		/* how many */
-	uint32_t renewing;
+	uint32_t renewing;		/* of them, under way; some may be to come */
+	struct grant *renew_from;	/* grant.c: not looked at from here on */
 	uint64_t bytes;
 };
 

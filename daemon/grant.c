@@ -24,6 +24,9 @@
 #define GRANTS_LIMIT	65536u
 #define NO_GRANT	UINT32_MAX
 
+/* Renewals of one client under way: those of its neighbours want their turn. */
+#define RENEWALS	2
+
 static struct grant *grants;
 static uint32_t grants_size;	/* places that were ever used */
 static uint32_t first_free = NO_GRANT;
@@ -78,6 +81,8 @@ static void own(struct client *client, struct grant *g)
 
 static void disown(struct grant *g)
 {
+	if (g->client->renew_from == g)
+		g->client->renew_from = g->next_own;
 	*g->at_own = g->next_own;
 	if (g->next_own)
 		g->next_own->at_own = g->at_own;
@@ -216,6 +221,18 @@ static void grant_renew(struct grant *g)
 		     reachable ? s->domain : NULL, grant_job_done);
 }
 
+/* None under way means that none is left. */
+static void renew_more(struct client *client)
+{
+	struct grant *g;
+
+	while (client->renewing < RENEWALS && (g = client->renew_from)) {
+		client->renew_from = g->next_own;
+		if (g->state == GRANT_LIVE && g->again)
+			grant_renew(g);
+	}
+}
+
 /* What waits for nothing: the session that asked is the one that is there. */
 static bool asked_by_present_session(const struct grant *g)
 {
@@ -277,6 +294,7 @@ static void grant_renewed(struct grant *g)
 	} else {
 		g->state = GRANT_LIVE;
 	}
+	renew_more(client);
 	if (!client->renewing)
 		msg_renewed(client);
 }
@@ -401,16 +419,26 @@ int grant_release(struct client *client, const struct isw_grant_id *id,
 	return 0;
 }
 
+/* In turn: one job each of all its grants would be in front of all others'. */
+static void renew_marked(struct client *client)
+{
+	client->renew_from = client->first_grant;
+	renew_more(client);
+}
+
+static void mark(struct grant *g)
+{
+	if (g->state == GRANT_LIVE || g->state == GRANT_RENEWING)
+		g->again = true;
+}
+
 void grants_renew(struct client *client)
 {
 	struct grant *g;
 
-	for (g = client->first_grant; g; g = g->next_own) {
-		if (g->state == GRANT_LIVE)
-			grant_renew(g);
-		else if (g->state == GRANT_RENEWING)
-			g->again = true;
-	}
+	for (g = client->first_grant; g; g = g->next_own)
+		mark(g);
+	renew_marked(client);
 }
 
 static bool grant_is_on(const struct grant *g, const struct device *dev)
@@ -423,18 +451,14 @@ static bool grant_is_on(const struct grant *g, const struct device *dev)
 
 void grants_leave(const struct device *dev)
 {
+	struct client *client = NULL;
 	uint32_t i;
 
-	for (i = 0; used && i < grants_size; i++) {
-		struct grant *g = &grants[i];
-
-		if (g->state == GRANT_FREE || !grant_is_on(g, dev))
-			continue;
-		if (g->state == GRANT_LIVE)
-			grant_renew(g);
-		else if (g->state == GRANT_RENEWING)
-			g->again = true;
-	}
+	for (i = 0; used && i < grants_size; i++)
+		if (grants[i].state != GRANT_FREE && grant_is_on(&grants[i], dev))
+			mark(&grants[i]);
+	while ((client = client_next(client)))
+		renew_marked(client);
 }
 
 void grants_abandon(struct client *client)

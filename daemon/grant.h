@@ -30,7 +30,7 @@ struct ticket {
 struct grant {
 	enum grant_state state;
 	bool doomed;		/* free it when the job under way ends */
-	bool again;		/* renew it once more when the job ends */
+	bool again;		/* renew it, once more if it is under way */
 	bool leaving;		/* counted in grant_leaving() */
 	uint32_t index;
 	uint32_t generation;	/* goes up each time the place is used */

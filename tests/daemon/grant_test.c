@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Grants: memory that is the client's own, and zero before it was. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -379,6 +380,46 @@ static void test_prepared_slowly(void)
 	wait_prepared("0 of 256 MiB granted, 192 MiB prepared", 8000);
 }
 
+#define RENEWED	160
+
+/* All that a resumed client has is registered anew: that once came first. */
+static void test_renewals_beside(void)
+{
+	static struct isw_grant_info g[RENEWED];
+	uint8_t buf[ISW_MSG_MAX] __attribute__((aligned(8)));
+	struct isw_grant_info small;
+	struct isw_msg_list list;
+	struct client *a, *b;
+	struct isw_msg m;
+	int i;
+
+	REQUIRE(donor_start("--memory=200M", NULL), "no start");
+	a = test_connected();
+	b = test_connected();
+	for (i = 0; i < RENEWED; i++)
+		REQUIRE_EQ(client_grant(a, MIB, &g[i]), 0);
+	client_drop(a);
+	REQUIRE_EQ(client_connect_control(a), 0);
+	client_hdr(a, &list.hdr, ISW_MSG_LIST);
+	REQUIRE_EQ(client_send(a, &list, sizeof(list)), 0);
+	REQUIRE_EQ(client_grant(b, MIB, &small), 0);
+	/* Not all are done, nor almost. */
+	REQUIRE_EQ(client_recv(a, buf, &m, 10), -ETIMEDOUT);
+	REQUIRE_EQ(client_recv(a, buf, &m, CLIENT_TIMEOUT_MS), 0);
+	REQUIRE_EQ(m.type, ISW_MSG_GRANTS);
+	REQUIRE_EQ(client_list(a, g, RENEWED), RENEWED);
+	/* Some are given back before their turn comes. */
+	client_drop(a);
+	REQUIRE_EQ(client_connect(a), 0);
+	REQUIRE_EQ(client_release(a, g[RENEWED - 1].id), 0);
+	REQUIRE_EQ(client_release(a, g[0].id), 0);
+	REQUIRE_EQ(client_list(a, g, RENEWED), RENEWED - 2);
+	write_grant(a, &g[RENEWED - 3], 3);
+	check_grant(a, &g[RENEWED - 3], 3);
+	REQUIRE_EQ(client_bye(a), 0);
+	REQUIRE_EQ(donated(b), MIB);
+}
+
 static const struct test tests[] = {
 	{ "grant: write by RDMA and read back", test_write_and_read_back },
 	{ "grant: it ends where it ends", test_first_page_and_last },
@@ -400,6 +441,8 @@ static const struct test tests[] = {
 	  test_large_ones_do_not_delay_a_release },
 	{ "grant: making large ones does not delay a neighbour's small one",
 	  test_large_ones_do_not_delay_small_ones },
+	{ "grant: a resumed client's many delay no neighbour's grant",
+	  test_renewals_beside },
 	{ "grant: what is made for a client that is gone is not mapped",
 	  test_nothing_is_mapped_for_nobody },
 	{ "grant: 1000 hand-overs, all zero", test_many_hand_overs },
