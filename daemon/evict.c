@@ -168,7 +168,8 @@ static bool tell_some(const struct client *client)
 			return false;	/* until the next tick */
 		ids_add(&ids, g->index, g->generation);
 		g->evict_told = true;
-		g->evict_warned = true;
+		if (deadline)
+			g->evict_warned = deadline;
 	}
 	if (!ids.msg)
 		return false;
@@ -204,12 +205,13 @@ void evict_remind(const struct client *client)
 
 /*
  * Pages set aside for this are of no use to the host. A client that has not
- * heard yet that its last deadline is off would take that one for the new one.
+ * heard yet that its last deadline is off would take that one for the new one,
+ * but not when it is over: else it need only not listen to keep its slabs.
  */
-static bool is_candidate(const struct grant *g)
+static bool is_candidate(const struct grant *g, uint64_t now)
 {
 	return !g->evict_at && !g->region->huge &&
-	       !(is_owed(g) && reachable(g->client));
+	       !(is_owed(g) && now < g->evict_warned && reachable(g->client));
 }
 
 static uint32_t random_word(void)
@@ -223,11 +225,11 @@ static uint32_t random_word(void)
 static void draw(void)
 {
 	uint32_t left = 0, want, taken;
+	uint64_t bytes = 0, now = now_ms();
 	struct grant *g = NULL;
-	uint64_t bytes = 0;
 
 	while ((g = grant_each(g))) {
-		if (is_candidate(g)) {
+		if (is_candidate(g, now)) {
 			left++;
 			bytes += g->region->length;
 		}
@@ -236,7 +238,7 @@ static void draw(void)
 			     (uint32_t)opt->evict_extra);
 	batch.count = 0;
 	while ((g = grant_each(g))) {
-		if (!is_candidate(g))
+		if (!is_candidate(g, now))
 			continue;
 		taken = isw_evict_draws(left--, want, random_word());
 		want -= taken;

@@ -105,7 +105,7 @@ static struct grant *place_get(struct client *client, uint64_t length)
 	g->again = false;
 	g->leaving = false;
 	g->evict_at = 0;
-	g->evict_warned = false;
+	g->evict_warned = 0;
 	own(client, g);
 	used++;
 	used_bytes += length;

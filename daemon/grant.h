@@ -42,7 +42,7 @@ struct grant {
 	uint64_t asked_us;	/* when the client asked for it */
 	uint64_t evict_at;	/* taken back then, see evict.c; 0: not evicted */
 	bool evict_told;	/* the client was told just that */
-	bool evict_warned;	/* it was told a deadline, this one or another */
+	uint64_t evict_warned;	/* the last deadline that it was told; 0: none */
 	uint32_t evict_event;
 	uint32_t next_free;
 };

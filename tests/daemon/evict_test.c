@@ -515,6 +515,41 @@ static void test_does_not_wait_for_other_news(void)
 	unlink(meminfo);
 }
 
+/*
+ * A client that asks again and again what it has, and does not listen, is owed
+ * the word that its eviction is off. Until it had that its slabs were not drawn.
+ */
+static void test_not_listening_keeps_nothing(void)
+{
+	struct isw_grant_info g[4];
+	struct isw_msg_list list;
+	struct heard h = { 0 };
+	struct client *c;
+	unsigned int i;
+
+	REQUIRE(start(70, "--evict_deadline=2", NULL), "no start");
+	c = test_connected();
+	grant_many(c, 4, 2 * MIB, g);
+	write_meminfo(meminfo, 54);
+	REQUIRE(listen_until(c, &h, evicted, 5000), "nothing is evicted");
+	write_meminfo(meminfo, 200);
+	REQUIRE_EQ(client_deafen(c), 0);
+	for (i = 1; i <= 8; i++) {
+		donor_signal(SIGHUP);
+		REQUIRE(donor_log_wait_times("SIGHUP", i, 2000), "no reload");
+	}
+	REQUIRE(donor_log_wait("called off", 2000), "not called off");
+	write_meminfo(meminfo, 54);
+	for (i = 0; i < 6; i++) {
+		client_hdr(c, &list.hdr, ISW_MSG_LIST);
+		REQUIRE_EQ(client_send(c, &list, sizeof(list)), 0);
+	}
+	/* The donor gives the session up after another second and more. */
+	REQUIRE(donor_log_wait_times("evicting", 2, 2700), "not drawn");
+	write_meminfo(meminfo, 200);
+	unlink(meminfo);
+}
+
 /* Numbers that nobody gave, grants of others, again and again. */
 static void test_false_activity(void)
 {
@@ -723,6 +758,8 @@ static const struct test tests[] = {
 	{ "evict: who has no session goes last", test_absent_goes_last },
 	{ "evict: it does not wait for other news",
 	  test_does_not_wait_for_other_news },
+	{ "evict: who does not listen keeps nothing by it",
+	  test_not_listening_keeps_nothing },
 	{ "evict: activity that nobody asked for changes nothing",
 	  test_false_activity },
 	{ "evict: a host about to run out does not wait", test_urgent },
