@@ -34,6 +34,7 @@ struct cm_event {
 };
 
 static struct rdma_event_channel *channel;
+static struct sockaddr_storage bound;	/* to which address, if to one */
 static struct rdma_cm_id *listeners[LISTENERS];
 static struct source channel_source;
 static bool untaken;		/* there may be events in the channel */
@@ -364,7 +365,8 @@ static int listen_all(void)
 	return ret4;
 }
 
-static int listen_one(void)
+/* Once: a name server that is slow must not hold up the loop. */
+static int resolve(void)
 {
 	const struct addrinfo hints = { .ai_flags = AI_NUMERICSERV };
 	struct addrinfo *ai;
@@ -377,9 +379,14 @@ static int listen_one(void)
 		log_error("bind %s: %s", opt->bind, gai_strerror(ret));
 		return -EINVAL;
 	}
-	ret = listener_create(ai->ai_addr, false, &listeners[0]);
+	memcpy(&bound, ai->ai_addr, ai->ai_addrlen);
 	freeaddrinfo(ai);
-	return ret;
+	return 0;
+}
+
+static int listen_one(void)
+{
+	return listener_create((struct sockaddr *)&bound, false, &listeners[0]);
 }
 
 int listen_init(void)
@@ -395,7 +402,7 @@ int listen_init(void)
 	flags = fcntl(channel->fd, F_GETFL);
 	if (flags < 0 || fcntl(channel->fd, F_SETFL, flags | O_NONBLOCK))
 		return -errno;
-	ret = *opt->bind ? listen_one() : listen_all();
+	ret = !*opt->bind ? listen_all() : resolve() ?: listen_one();
 	if (ret && *opt->bind)
 		log_error("cannot listen on %s port %" PRIu64 ": %s%s",
 			  opt->bind, opt->port, strerror(-ret), hint(-ret));
