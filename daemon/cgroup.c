@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * memory.max, memory.high and memory.current. What is lent is charged to the
- * daemon's cgroup, and the kernel can reclaim none of it: at its limit the
- * daemon would be killed. So are pages of the files that it reads and writes,
+ * daemon's cgroup and to those that it is in, and the kernel can reclaim none of
+ * it: at a limit of any the daemon would be killed. So are pages of the files that it reads and writes,
  * its log among them; those the kernel takes back by itself, and they are no
  * reason to lend less (memory.stat tells them apart).
  */
@@ -41,14 +41,15 @@ static void find_own(void)
 		fclose(f);
 }
 
-/* False: there is no such file. */
-static bool read_file(const char *name, char *text, size_t size)
+/* False: there is no such file in @dir. */
+static bool read_file(const char *dir, const char *name, char *text,
+		      size_t size)
 {
 	char path[PATH_MAX + 32];
 	ssize_t len;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
@@ -59,11 +60,11 @@ static bool read_file(const char *name, char *text, size_t size)
 }
 
 /* @value is as it was if there is no such file; "max" is no limit. */
-static void read_value(const char *name, __u64 *value)
+static void read_value(const char *dir, const char *name, __u64 *value)
 {
 	char text[32];
 
-	if (!read_file(name, text, sizeof(text)))
+	if (!read_file(dir, name, text, sizeof(text)))
 		return;
 	if (*text >= '0' && *text <= '9')
 		*value = strtoull(text, NULL, 10);
@@ -84,11 +85,11 @@ static __u64 stat_field(const char *text, const char *name)
 }
 
 /* Of memory.current: what the kernel takes back rather than kill anybody. */
-static __u64 reclaimable(void)
+static __u64 reclaimable(const char *dir)
 {
 	char text[STAT_MAX];
 
-	if (!read_file("memory.stat", text, sizeof(text)))
+	if (!read_file(dir, "memory.stat", text, sizeof(text)))
 		return 0;
 	return stat_field(text, "inactive_file") +
 	       stat_field(text, "active_file") +
@@ -104,16 +105,42 @@ void cgroup_init(void)
 	log_debug("cgroup: %s", *directory ? directory : "none");
 }
 
+/* What is left up to the limit; below 0 when it is passed. */
+static __s64 slack(__u64 limit, __u64 current)
+{
+	return (__s64)(limit - current);
+}
+
+/* @m is as it was if another cgroup is nearer to its limit than @dir. */
+static void read_level(const char *dir, struct isw_memory *m)
+{
+	__u64 max = ISW_UNLIMITED, high = ISW_UNLIMITED, current = 0, limit;
+
+	read_value(dir, "memory.max", &max);
+	read_value(dir, "memory.high", &high);
+	limit = isw_pressure_limit(max, high);
+	if (limit == ISW_UNLIMITED)
+		return;
+	read_value(dir, "memory.current", &current);
+	current = isw_pressure_less(current, reclaimable(dir));
+	if (m->limit != ISW_UNLIMITED &&
+	    slack(limit, current) >= slack(m->limit, m->current))
+		return;
+	m->limit = limit;
+	m->current = current;
+}
+
+/* Above the first there are no such files. */
 void cgroup_read(struct isw_memory *m)
 {
-	__u64 max = ISW_UNLIMITED, high = ISW_UNLIMITED;
+	char dir[PATH_MAX], *slash;
 
+	m->limit = ISW_UNLIMITED;
 	m->current = 0;
-	if (*directory) {
-		read_value("memory.max", &max);
-		read_value("memory.high", &high);
-		read_value("memory.current", &m->current);
-		m->current = isw_pressure_less(m->current, reclaimable());
+	strcpy(dir, directory);
+	while (*dir) {
+		read_level(dir, m);
+		slash = strrchr(dir, '/');
+		*(slash ?: dir) = '\0';
 	}
-	m->limit = isw_pressure_limit(max, high);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The limits of the cgroup that the daemon is in, or of opt->cgroup. */
+/*
+ * The limit that is nearest, of the cgroup that the daemon is in, or of
+ * opt->cgroup, and of all above.
+ */
 #ifndef DAEMON_CGROUP_H
 #define DAEMON_CGROUP_H
 

@@ -192,7 +192,7 @@ __attribute__((format(printf, 3, 4)))
 static void write_cgroup_file(const char *dir, const char *name,
 			      const char *format, ...)
 {
-	char path[96], part[112];
+	char path[112], part[128];
 	va_list args;
 	FILE *f;
 
@@ -243,7 +243,7 @@ static void remove_cgroup(const char *dir)
 	static const char *const names[] = {
 		"memory.max", "memory.current", "memory.stat",
 	};
-	char path[96];
+	char path[112];
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
@@ -273,6 +273,28 @@ static void test_cgroup(void)
 	remove_cgroup(dir);
 	/* No limit is none, and no file neither. */
 	REQUIRE_EQ(client_grant(c, 8 * MIB, &g), 0);
+}
+
+/* A slice's limit holds for all that are in it. */
+static void test_cgroup_above(void)
+{
+	struct isw_grant_info g;
+	char arg[80], inner[80];
+	const char *dir = make_cgroup(arg, sizeof(arg));
+
+	write_cgroup(dir, 32, 24);
+	strcat(arg, "/inner");
+	mkdir(dir, 0700);
+	write_cgroup(dir, 64, 8);
+	REQUIRE(donor_start(arg, "--memory=128M", NULL), "no start");
+	REQUIRE_EQ(client_grant(test_connected(), 8 * MIB, &g),
+		   ISW_ERR_NO_MEMORY);
+	snprintf(inner, sizeof(inner), "%s", dir);
+	remove_cgroup(inner);
+	*strrchr(inner, '/') = '\0';
+	write_cgroup(inner, 64, 24);
+	REQUIRE_EQ(client_grant(test_connected(), 8 * MIB, &g), 0);
+	remove_cgroup(inner);
 }
 
 /*
@@ -373,6 +395,7 @@ static const struct test tests[] = {
 	{ "limit: the daemon's cgroup is heeded", test_cgroup },
 	{ "limit: files in the daemon's cgroup are no use of its limit",
 	  test_cgroup_with_files },
+	{ "limit: a cgroup's limit holds for those in it", test_cgroup_above },
 	{ "limit: shares of the host's memory", test_shares },
 	{ "limit: small grants do not use up the table",
 	  test_places_are_shared },
