@@ -261,6 +261,11 @@ void msg_received(struct session *s, unsigned int slot, const void *buf,
 		ctrl_ignore(s, slot);
 		return;
 	}
+	if (m.type == ISW_MSG_PONG || m.type == ISW_MSG_ERROR) {
+		ctrl_ignore(s, slot);
+		count_malformed(s);
+		return;
+	}
 	ctrl_set_waiting(s, slot, &m);
 	if (!error)
 		error = handle(s, slot, &m);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Numbers, and words of ours: nothing here needs JSON's escapes. Clients' names
- * are digits, addresses come from getnameinfo().
+ * are digits, addresses come from inet_ntop().
  */
 #include <inttypes.h>
 

@@ -109,6 +109,32 @@ static void test_answers_are_taken(void)
 	REQUIRE_EQ(client_recv(c, buf, &m, 300), -ETIMEDOUT);
 }
 
+/* Nor are those that are malformed; they count as such. */
+static void test_malformed_answers(void)
+{
+	struct isw_msg_error error;
+	struct isw_msg_hdr pong;
+	struct client *c;
+	struct isw_msg m;
+	int i;
+
+	REQUIRE(donor_start(NULL), "no start");
+	c = test_connected();
+	client_hdr(c, &error.hdr, ISW_MSG_ERROR);
+	client_hdr(c, &pong, ISW_MSG_PONG);
+	pong.epoch = ~pong.epoch;
+	for (i = 0; i < 15; i++) {
+		if (i % 2)
+			REQUIRE_EQ(client_send(c, &error, sizeof(error) - 8), 0);
+		else
+			REQUIRE_EQ(client_send(c, &pong, sizeof(pong)), 0);
+	}
+	REQUIRE_EQ(client_recv(c, buf, &m, 300), -ETIMEDOUT);
+	REQUIRE_EQ(client_ping(c), 0);
+	REQUIRE_EQ(client_send(c, &pong, sizeof(pong)), 0);
+	REQUIRE(client_is_cut_off(c, 5000), "the session goes on");
+}
+
 static void test_short_messages(void)
 {
 	struct isw_msg_hdr hdr;
@@ -448,6 +474,8 @@ static const struct test tests[] = {
 	{ "message: unknown types and answers are refused, and no more",
 	  test_wrong_types },
 	{ "message: PONG and ERROR are not answered", test_answers_are_taken },
+	{ "message: malformed PONG and ERROR are not answered either",
+	  test_malformed_answers },
 	{ "message: short ones are refused", test_short_messages },
 	{ "message: long ones are refused, too long ones end the session",
 	  test_long_messages },
