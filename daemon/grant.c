@@ -321,8 +321,6 @@ static void grant_job_done(struct region *r)
 {
 	struct grant *g = r->owner;
 
-	if (r->steps & REGION_MAP)
-		pool_mapped(r->length);
 	switch (g->state) {
 	case GRANT_MAKING:
 		grant_made(g);
@@ -392,7 +390,6 @@ int grant_create(struct client *client, uint64_t length, struct ticket ticket)
 			region_free(r);
 			return ISW_ERR_NO_MEMORY;
 		}
-		pool_mapping(length);
 		steps |= REGION_MAP;
 	}
 	g = place_get(client, length);

@@ -42,11 +42,15 @@ static bool look(struct isw_memory *m)
 	return true;
 }
 
-bool memwatch_room(uint64_t length)
+bool memwatch_room(uint64_t length, uint64_t back)
 {
 	struct isw_memory m;
 
-	return look(&m) && isw_pressure_room(&m, opt->headroom) >= length;
+	if (!look(&m))
+		return false;
+	m.available += back;
+	m.current = isw_pressure_less(m.current, back);
+	return isw_pressure_room(&m, opt->headroom) >= length;
 }
 
 bool memwatch_ahead(uint64_t length)

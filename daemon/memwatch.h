@@ -15,8 +15,11 @@ void memwatch_tick(void);
 enum isw_pressure_level memwatch_level(void);
 const char *memwatch_level_name(enum isw_pressure_level level);
 
-/* Whether @length bytes more can be had, for a client or ahead of demand. */
-bool memwatch_room(uint64_t length);
+/*
+ * Whether @length bytes more can be had, for a client, once @back bytes have come
+ * back, or ahead of demand.
+ */
+bool memwatch_room(uint64_t length, uint64_t back);
 bool memwatch_ahead(uint64_t length);
 
 #endif

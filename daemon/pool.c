@@ -25,7 +25,6 @@
 
 static struct region *ready;
 static uint64_t ready_bytes;
-static uint64_t mapping_bytes;	/* in jobs: not in MemAvailable yet */
 static struct region *filling;	/* for the pool, or NULL */
 static int64_t fill_budget;	/* bytes; below 0: a large region was begun */
 static uint64_t leaving_bytes;	/* in jobs that unmap */
@@ -85,7 +84,7 @@ static bool huge_are_free(uint64_t length)
 	struct meminfo info;
 
 	return !(length % HUGE_SIZE) && !meminfo_read(&info) &&
-	       info.huge_free >= length + mapping_bytes;
+	       info.huge_free >= length + regions_mapping();
 }
 
 /* @room: ordinary pages will do. Another may be quicker to take huge ones. */
@@ -95,28 +94,32 @@ static bool may_map(struct region *r, bool room)
 	return room || r->huge_only;
 }
 
+/* What the host would have of those of another size. */
+static uint64_t other_bytes(void)
+{
+	const struct region *r;
+	uint64_t bytes = 0;
+
+	for (r = ready; r; r = r->next)
+		if (other_size(r) && !r->huge)
+			bytes += r->length;
+	return bytes;
+}
+
 bool pool_room(struct region *r)
 {
-	if (may_map(r, memwatch_room(r->length + mapping_bytes)))
+	uint64_t length = r->length + regions_mapping();
+
+	if (may_map(r, memwatch_room(length, 0)))
 		return true;
-	/* Not for this request, but for the next. */
-	pool_drop(other_size);
+	/* Not for this request, but for the next, if that helps it. */
+	if (memwatch_room(length, other_bytes() + leaving_bytes))
+		pool_drop(other_size);
 	return false;
-}
-
-void pool_mapping(uint64_t length)
-{
-	mapping_bytes += length;
-}
-
-void pool_mapped(uint64_t length)
-{
-	mapping_bytes -= length;
 }
 
 static void fill_done(struct region *r)
 {
-	pool_mapped(r->length);
 	filling = NULL;
 	if (r->error) {
 		if (r->error != ECANCELED)
@@ -161,11 +164,10 @@ void pool_fill(void)
 	r = region_create(wanted);
 	if (!r)
 		return;
-	if (!may_map(r, memwatch_ahead(wanted + mapping_bytes))) {
+	if (!may_map(r, memwatch_ahead(wanted + regions_mapping()))) {
 		region_free(r);
 		return;
 	}
-	pool_mapping(wanted);
 	fill_budget -= (int64_t)wanted;
 	filling = r;
 	region_start(r, REGION_MAP, NULL, fill_done);

@@ -11,7 +11,7 @@
 void pool_init(void);
 /* A mapped region of @length bytes, or NULL. */
 struct region *pool_take(uint64_t length);
-/* Whether the host can spare the memory to map @r; makes room if not. */
+/* Whether the host can spare the memory to map @r; makes room if that helps. */
 bool pool_room(struct region *r);
 /* Prepare what is missing, if the host can spare it, but not too fast. */
 void pool_fill(void);
@@ -25,10 +25,6 @@ uint64_t pool_shrink(uint64_t need);
 /* Once in a while: fill, or give back what nobody wants. */
 void pool_tick(void);
 void pool_exit(void);
-
-/* A job outside the pool maps, or has mapped, @length bytes. */
-void pool_mapping(uint64_t length);
-void pool_mapped(uint64_t length);
 
 uint64_t pool_bytes(void);
 /* Bytes on their way back to the host. */

@@ -26,6 +26,13 @@
 #define REGION_ACCESS	(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | \
 			 IBV_ACCESS_REMOTE_READ)
 
+static uint64_t mapping_bytes;		/* atomic */
+
+static void mapping_is_less(uint64_t bytes)
+{
+	__atomic_sub_fetch(&mapping_bytes, bytes, __ATOMIC_RELAXED);
+}
+
 /* ---- in a worker -------------------------------------------------------- */
 
 static void *map_anonymous(uint64_t length, int flags)
@@ -95,6 +102,7 @@ static int region_populate(struct region *r)
 	if (madvise((char *)r->addr + r->populated, len, MADV_POPULATE_WRITE))
 		return errno;
 	r->populated += len;
+	mapping_is_less(len);
 	return 0;
 }
 
@@ -153,8 +161,10 @@ static bool region_run(struct job *job)
 		r->error = region_populate(r);
 		if (!r->error && r->populated < r->length)
 			return true;
-		if (r->error)
-			region_unmap(r);
+	}
+	if (r->steps & REGION_MAP && r->error) {
+		mapping_is_less(r->length - r->populated);
+		region_unmap(r);
 	}
 	if (!r->error && begins(r, REGION_REG))
 		r->error = region_register(r);
@@ -215,6 +225,8 @@ void region_start(struct region *r, unsigned int steps, struct domain *target,
 	r->steps = steps;
 	r->left = steps;
 	r->target = target ? domain_get(target) : NULL;
+	if (steps & REGION_MAP)
+		__atomic_add_fetch(&mapping_bytes, r->length, __ATOMIC_RELAXED);
 	r->stop = false;
 	r->error = 0;
 	r->done = done;
@@ -228,4 +240,9 @@ void region_start(struct region *r, unsigned int steps, struct domain *target,
 void region_stop(struct region *r)
 {
 	__atomic_store_n(&r->stop, true, __ATOMIC_RELAXED);
+}
+
+uint64_t regions_mapping(void)
+{
+	return __atomic_load_n(&mapping_bytes, __ATOMIC_RELAXED);
 }

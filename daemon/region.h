@@ -44,7 +44,7 @@ struct region {
 	/* The job under way. */
 	unsigned int steps;
 	unsigned int left;		/* of them */
-	uint64_t populated;		/* bytes, from the start */
+	uint64_t populated;		/* bytes, from the start; the worker's */
 	bool stop;			/* atomic: see region_stop() */
 	struct domain *target;		/* to register in */
 	int error;			/* of the first step that failed */
@@ -63,5 +63,7 @@ void region_start(struct region *r, unsigned int steps, struct domain *target,
  * nothing mapped, or is through already.
  */
 void region_stop(struct region *r);
+/* Bytes that jobs are still to take from the host: not missing there yet. */
+uint64_t regions_mapping(void);
 
 #endif

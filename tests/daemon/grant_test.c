@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "test.h"
 
@@ -300,6 +301,29 @@ static void test_prepared_ahead(void)
 	wait_prepared("12 of 64 MiB granted, 8 MiB prepared", 20000);
 }
 
+/* What is asked for does not fit: prepared slabs go if it then would, only then. */
+static void test_prepared_goes_if_that_helps(void)
+{
+	char path[64], arg[80];
+	struct isw_grant_info g;
+	struct client *c;
+
+	snprintf(path, sizeof(path), "/tmp/daemon_test.%d.meminfo", getpid());
+	snprintf(arg, sizeof(arg), "--meminfo=%s", path);
+	write_meminfo(path, 200);
+	REQUIRE(donor_start(arg, "--headroom=64M", "--memory=192M",
+			    "--prepare=4", "--slab_size=8M", NULL), "no start");
+	wait_prepared("0 of 192 MiB granted, 32 MiB prepared", 5000);
+	write_meminfo(path, 80);
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, 64 * MIB, &g), ISW_ERR_NO_MEMORY);
+	REQUIRE_EQ(client_grant(c, 4 * MIB, &g), 0);
+	wait_prepared("4 of 192 MiB granted, 32 MiB prepared", 600);
+	REQUIRE_EQ(client_grant(c, 32 * MIB, &g), ISW_ERR_NO_MEMORY);
+	wait_prepared("4 of 192 MiB granted, 0 MiB prepared", 600);
+	unlink(path);
+}
+
 static void ask_for_grant(struct client *c, uint64_t length)
 {
 	struct isw_msg_grant msg;
@@ -437,6 +461,8 @@ static const struct test tests[] = {
 	{ "grant: RELEASE gives memory back", test_release_gives_back },
 	{ "grant: slabs are prepared ahead", test_prepared_ahead },
 	{ "grant: they are prepared at a bounded rate", test_prepared_slowly },
+	{ "grant: prepared ones go if that helps who is refused",
+	  test_prepared_goes_if_that_helps },
 	{ "grant: making large ones does not delay a release",
 	  test_large_ones_do_not_delay_a_release },
 	{ "grant: making large ones does not delay a neighbour's small one",
