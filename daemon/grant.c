@@ -194,7 +194,8 @@ void grant_info(const struct grant *g, struct isw_grant_info *info)
 
 static void count_leaving(struct grant *g)
 {
-	if (g->leaving || g->region->huge)
+	/* What could not be mapped does not come back. */
+	if (g->leaving || g->region->huge || !g->region->addr)
 		return;
 	g->leaving = true;
 	leaving_bytes += g->region->length;
