@@ -283,13 +283,28 @@ static int show(const struct view *view, int argc, char **argv)
 	return answer ? CTL_OK : CTL_FAILED;
 }
 
+static int drain_begin(void)
+{
+	struct json_object *answer = daemon_ask("drain"), *value;
+	bool begun;
+
+	if (!answer)
+		return CTL_FAILED;
+	begun = json_object_object_get_ex(answer, "draining", &value) &&
+		json_object_get_boolean(value);
+	if (!begun)
+		failed("%s: infiniswapd does not drain: %s", socket_path(),
+		       json_object_to_json_string(answer));
+	json_object_put(answer);
+	return begun ? CTL_OK : CTL_FAILED;
+}
+
 static int drain(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct json_object *answer;
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
@@ -303,11 +318,7 @@ static int drain(int argc, char **argv)
 	}
 	if (optind < argc)
 		return misused("donor drain: %s: not understood", argv[optind]);
-	answer = daemon_ask("drain");
-	if (!answer)
-		return CTL_FAILED;
-	json_object_put(answer);
-	return CTL_OK;
+	return drain_begin();
 }
 
 int cmd_donor(int argc, char **argv)

@@ -96,6 +96,13 @@ test_drain_has_help_like_all()
 	has "$err" "infiniswapctl: donor: unrecognized option '--bogus'"
 }
 
+test_drain_that_is_not_begun_is_an_error()
+{
+	answer_with '{"error":"no such request"}'
+	ctl 1 donor drain
+	has "$err" "does not drain"
+}
+
 test_no_daemon_is_said_with_the_socket()
 {
 	rm -f "$INFINISWAP_SOCKET"
