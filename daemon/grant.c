@@ -170,14 +170,22 @@ static struct grant *grant_find(const struct client *client,
 	return g && g->client == client ? g : NULL;
 }
 
-const struct grant *grant_next(const struct client *client, uint32_t from)
+unsigned int grant_list(const struct client *client, uint32_t from,
+			const struct grant **list, unsigned int max)
 {
-	uint32_t i;
+	const struct grant *g;
+	unsigned int i, n = 0;
 
-	for (i = from; i < grants_size; i++)
-		if (grants[i].client == client && grants[i].state == GRANT_LIVE)
-			return &grants[i];
-	return NULL;
+	for (g = client->first_grant; g; g = g->next_own) {
+		if (g->state != GRANT_LIVE || g->index < from ||
+		    (n == max && g->index > list[n - 1]->index))
+			continue;
+		n += n < max;
+		for (i = n - 1; i && list[i - 1]->index > g->index; i--)
+			list[i] = list[i - 1];
+		list[i] = g;
+	}
+	return n;
 }
 
 void grant_info(const struct grant *g, struct isw_grant_info *info)

@@ -80,8 +80,12 @@ struct grant *grant_get(uint32_t index, uint32_t generation);
 /* Take @g back: its client gets no answer. */
 void grant_revoke(struct grant *g);
 
-/* The first live grant of @client at @from or above, or NULL. */
-const struct grant *grant_next(const struct client *client, uint32_t from);
+/*
+ * The first live grants of @client at @from or above, by their places, @max at
+ * most. Returns how many.
+ */
+unsigned int grant_list(const struct client *client, uint32_t from,
+			const struct grant **list, unsigned int max);
 void grant_info(const struct grant *g, struct isw_grant_info *info);
 
 uint64_t grant_bytes(void);	/* in grants, until they are unmapped */

@@ -17,6 +17,7 @@
 #include "options.h"
 #include "pool.h"
 #include "session.h"
+#include "util.h"
 
 /* Malformed messages that a session survives. */
 #define MALFORMED_MAX	16
@@ -69,20 +70,21 @@ static void answer_status(struct session *s, unsigned int slot)
 static void answer_grants(struct session *s, unsigned int slot, uint32_t from)
 {
 	struct isw_msg_grants *msg = ctrl_answer(s, slot, ISW_MSG_GRANTS);
-	const struct grant *g = grant_next(s->client, from);
+	const struct grant *list[ISW_GRANTS_MAX + 1];
+	unsigned int i, n = grant_list(s->client, from, list, ARRAY_SIZE(list));
+	bool more = n > ISW_GRANTS_MAX;
 	struct isw_grant_info info;
-	uint32_t count = 0;
 
-	while (g && count < ISW_GRANTS_MAX) {
-		grant_info(g, &info);
-		isw_wire_grant_encode(&info, &msg->grant[count++]);
-		g = grant_next(s->client, g->index + 1);
+	n -= more;
+	for (i = 0; i < n; i++) {
+		grant_info(list[i], &info);
+		isw_wire_grant_encode(&info, &msg->grant[i]);
 	}
-	msg->count = __cpu_to_le32(count);
-	msg->next = __cpu_to_le32(g ? g->index : 0);
+	msg->count = __cpu_to_le32(n);
+	msg->next = __cpu_to_le32(more ? list[n]->index : 0);
 	ctrl_send(s, slot);
 	/* After a resume: news of the old session may have been lost. */
-	if (!g)
+	if (!more)
 		evict_remind(s->client);
 }
 
