@@ -83,13 +83,38 @@ static int device_watch(struct device *dev)
 		ret = nonblocking(dev->events.fd);
 	if (!ret)
 		ret = loop_add(&dev->completions);
-	/*
-	 * Last, since a source cannot be taken back: after a failure here the
-	 * device object must stay, and it does, unused.
-	 */
 	if (!ret)
 		ret = loop_add(&dev->events);
 	return ret;
+}
+
+static void source_gone(struct device *dev)
+{
+	if (!--dev->sources)
+		free(dev);
+}
+
+static void completions_gone(struct source *src)
+{
+	source_gone(container_of(src, struct device, completions));
+}
+
+static void events_gone(struct source *src)
+{
+	source_gone(container_of(src, struct device, events));
+}
+
+/* The loop forgets @dev later, and with that it is gone. */
+static void device_unwatch(struct device *dev)
+{
+	int error = ibv_destroy_comp_channel(dev->channel);
+
+	if (error)
+		log_error("completion channel not destroyed: %s",
+			  strerror(error));
+	dev->sources = 2;
+	loop_del(&dev->completions, completions_gone);
+	loop_del(&dev->events, events_gone);
 }
 
 static struct device *device_create(struct ibv_context *verbs)
@@ -117,7 +142,8 @@ static struct device *device_create(struct ibv_context *verbs)
 	ret = device_watch(dev);
 	if (ret) {
 		log_error("%s: cannot watch: %s", name, strerror(-ret));
-		return NULL;	/* the loop may know it: not freed */
+		device_unwatch(dev);	/* the loop may know it: not freed yet */
+		return NULL;
 	}
 	dev->next = devices;
 	devices = dev;
@@ -141,22 +167,6 @@ struct device *device_get(struct ibv_context *verbs)
 
 /* ---- removal ------------------------------------------------------------ */
 
-static void source_gone(struct device *dev)
-{
-	if (!--dev->sources)
-		free(dev);
-}
-
-static void completions_gone(struct source *src)
-{
-	source_gone(container_of(src, struct device, completions));
-}
-
-static void events_gone(struct source *src)
-{
-	source_gone(container_of(src, struct device, events));
-}
-
 /*
  * librdmacm keeps its context for ever if there is no other device, and the
  * removal waits for it. So take the descriptors from under it: what librdmacm
@@ -176,16 +186,9 @@ static void context_abandon(struct ibv_context *verbs)
 
 static void device_close(struct device *dev)
 {
-	int error = ibv_destroy_comp_channel(dev->channel);
-
-	if (error)
-		log_error("completion channel not destroyed: %s",
-			  strerror(error));
 	context_abandon(dev->verbs);
 	log_info("device %s let go", ibv_get_device_name(dev->verbs->device));
-	dev->sources = 2;
-	loop_del(&dev->completions, completions_gone);
-	loop_del(&dev->events, events_gone);
+	device_unwatch(dev);
 }
 
 static void device_put(struct device *dev)
