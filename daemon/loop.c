@@ -40,6 +40,9 @@ int loop_add(struct source *src)
 				     POLLIN);
 	io_uring_sqe_set_data(sqe, src);
 	ret = io_uring_submit(&ring);
+	/* Out of memory just now: it stays in the ring, for the next one. */
+	if (ret == -EAGAIN || ret == -EBUSY)
+		ret = 0;
 	src->armed = ret >= 0;
 	return ret < 0 ? ret : 0;
 }
@@ -108,7 +111,8 @@ int loop_run(void (*after)(void))
 	running = true;
 	while (running) {
 		ret = io_uring_submit_and_wait(&ring, 1);
-		if (ret < 0 && ret != -EINTR && ret != -EBUSY) {
+		if (ret < 0 && ret != -EINTR && ret != -EBUSY &&
+		    ret != -EAGAIN) {
 			log_error("io_uring: %s", strerror(-ret));
 			return ret;
 		}
