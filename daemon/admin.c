@@ -211,10 +211,13 @@ static void make_directory(const char *path)
 	}
 }
 
-/* Whether somebody answers there; else the socket is a leftover. */
+/*
+ * Whether somebody listens there; else the socket is a leftover. One who hangs, and
+ * has as many callers waiting as he may, is no reason to wait with them.
+ */
 static bool is_served(const struct sockaddr_un *sa)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	bool served;
 
 	if (fd < 0)
