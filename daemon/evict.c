@@ -79,6 +79,7 @@ static struct evict_event *event_of(const struct grant *g)
 /* ---- timer -------------------------------------------------------------- */
 
 static struct source timer = { .fd = -1 };
+static bool due;		/* the timer has expired */
 
 static void arm(void)
 {
@@ -522,12 +523,20 @@ static void take_back(struct grant *g)
 
 static void timer_ready(struct source *src)
 {
-	struct grant *g = NULL;
-	uint64_t count, now;
+	uint64_t count;
 
 	while (read(src->fd, &count, sizeof(count)) > 0)
-		;
-	now = now_ms();
+		due = true;
+}
+
+void evict_poll(void)
+{
+	uint64_t now = now_ms();
+	struct grant *g = NULL;
+
+	if (!due)
+		return;
+	due = false;
 	if (batch.answer_by && batch.answer_by <= now)
 		conclude();
 	while ((g = grant_each(g)))

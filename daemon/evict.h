@@ -17,6 +17,11 @@ int evict_init(void);
  * is under way already as well. @why is for people.
  */
 void evict_start(uint64_t need, bool urgent, const char *why);
+/*
+ * What is due is chosen or taken, after each batch of events: not before what
+ * clients have said meanwhile is heard.
+ */
+void evict_poll(void);
 /* The need has gone: what has not been given back stays. */
 void evict_call_off(void);
 /* Bytes that will come back, of slabs that are still lent. */

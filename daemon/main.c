@@ -185,7 +185,7 @@ static void lock_code(void)
 }
 
 /*
- * Who is silent, or has not come back, is judged by what has arrived: after a
+ * Who is silent, late, or has not come back, is judged by what has arrived: after a
  * halt of ours (a debugger, a virtual machine moved) all that came meanwhile is
  * taken first. But who asks for connections without end delays it by a second.
  */
@@ -201,6 +201,7 @@ static void after_events(void)
 {
 	listen_poll();
 	ctrl_poll();
+	evict_poll();
 	judge_clients();
 	session_reap();
 	drain_check();

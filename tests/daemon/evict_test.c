@@ -309,6 +309,38 @@ static void test_given_back_in_time(void)
 	unlink(meminfo);
 }
 
+/*
+ * The donor stands still until the deadline is over, and what it asked for came
+ * in time. It once looked at the clock first.
+ */
+static void test_given_back_to_one_who_stands_still(void)
+{
+	struct isw_msg_release msg;
+	struct isw_grant_info g[4];
+	struct heard h = { 0 };
+	struct client *c;
+	unsigned int i;
+
+	REQUIRE(start(70, "--evict_deadline=1", NULL), "no start");
+	c = test_connected();
+	grant_many(c, 4, 4 * MIB, g);
+	write_meminfo(meminfo, 54);
+	REQUIRE(listen_until(c, &h, evicted, 5000), "nothing is evicted");
+	donor_signal(SIGSTOP);
+	write_meminfo(meminfo, 200);
+	for (i = 0; i < h.count; i++) {
+		client_hdr(c, &msg.hdr, ISW_MSG_RELEASE);
+		msg.id.index = __cpu_to_le32(h.id[i].index);
+		msg.id.generation = __cpu_to_le32(h.id[i].generation);
+		REQUIRE_EQ(client_send(c, &msg, sizeof(msg)), 0);
+	}
+	sleep_ms(1500);
+	donor_signal(SIGCONT);
+	wait_donated(c, (4 - h.count) * 4ull * MIB, 2000);
+	REQUIRE(!donor_log_has("not given back"), "taken all the same");
+	unlink(meminfo);
+}
+
 /* Deaf to everything; its neighbour sees nothing of it. */
 static void test_ignored(void)
 {
@@ -746,6 +778,8 @@ static const struct test tests[] = {
 	  test_each_is_told_of_its_own },
 	{ "evict: what is given back in time is not taken",
 	  test_given_back_in_time },
+	{ "evict: what is given back while the donor stands still is not taken",
+	  test_given_back_to_one_who_stands_still },
 	{ "evict: who ignores it loses the memory, a neighbour nothing",
 	  test_ignored },
 	{ "evict: a release after the deadline is refused", test_late_release },
