@@ -125,22 +125,26 @@ void memwatch_tick(void)
 
 /* ---- PSI ---------------------------------------------------------------- */
 
-static void some_ready(struct source *src)
+static void glance(bool stalled)
 {
 	struct isw_memory m;
 
+	if (!look(&m))
+		return;
+	isw_pressure_glance(&pressure, &m);
+	respond(&m, stalled);
+}
+
+static void some_ready(struct source *src)
+{
 	(void)src;
-	if (look(&m))
-		respond(&m, false);
+	glance(false);
 }
 
 static void full_ready(struct source *src)
 {
-	struct isw_memory m;
-
 	(void)src;
-	if (look(&m))
-		respond(&m, true);
+	glance(true);
 }
 
 /*

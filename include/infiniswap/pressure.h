@@ -85,6 +85,20 @@ static inline void isw_pressure_look(struct isw_pressure *p,
 	isw_ewma_add(&p->others, others);
 }
 
+/*
+ * A look between two of them: what others took since the last one they took in less
+ * than a second.
+ */
+static inline void isw_pressure_glance(struct isw_pressure *p,
+				       const struct isw_memory *m)
+{
+	__u64 growth = p->looked ?
+		       isw_pressure_less(isw_pressure_others(m), p->last) : 0;
+
+	if (growth > p->growth)
+		p->growth = growth;
+}
+
 /* What may be taken now and leave @headroom available. */
 static inline __u64 isw_pressure_room(const struct isw_memory *m,
 				      __u64 headroom)

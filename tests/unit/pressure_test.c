@@ -56,6 +56,25 @@ TEST(growth_of_others_is_needed_ahead)
 	EXPECT_EQ(14 * MIB, isw_pressure_need(&p, &b, HEADROOM));
 }
 
+TEST(growth_is_seen_before_the_second_is_over)
+{
+	struct isw_memory a = host(80, 500), b = host(50, 500), c = host(45, 500);
+	struct isw_pressure p = { 0 };
+
+	isw_pressure_glance(&p, &a);
+	EXPECT_EQ(0, p.growth);			/* since when? */
+	isw_pressure_look(&p, &a);
+	EXPECT_EQ(ISW_PRESSURE_SOME, isw_pressure_level(&p, &b, HEADROOM, 0));
+	isw_pressure_glance(&p, &b);
+	EXPECT_EQ(30 * MIB, p.growth);
+	EXPECT_EQ(ISW_PRESSURE_URGENT, isw_pressure_level(&p, &b, HEADROOM, 0));
+	/* The look counts it once, with what came after it. */
+	isw_pressure_look(&p, &c);
+	EXPECT_EQ(35 * MIB, p.growth);
+	isw_pressure_glance(&p, &a);
+	EXPECT_EQ(35 * MIB, p.growth);
+}
+
 /* An application that starts: what it took, it will not take each second. */
 TEST(one_leap_of_others_is_not_needed_twice)
 {
