@@ -90,8 +90,8 @@ static void refuse(struct isw_donor *donor, const struct isw_msg *m, u16 code)
 		.type = cpu_to_le16(m->type),
 	};
 
-	/* an ERROR is never answered: two peers would do so for ever */
-	if (m->type != ISW_MSG_ERROR)
+	/* these are never answered: two peers would do so for ever */
+	if (m->type != ISW_MSG_ERROR && m->type != ISW_MSG_PONG)
 		isw_ctrl_post(donor, &w.hdr, ISW_MSG_ERROR, m->seq);
 }
 

@@ -389,8 +389,8 @@ void isw_evict_work(struct work_struct *work)
 	struct isw_device *dev = container_of(to_delayed_work(work),
 					      struct isw_device, evict_work);
 	struct isw_donor *donor;
+	bool changed = false, more = false;
 	unsigned long next = 0;
-	bool changed = false;
 
 	WRITE_ONCE(dev->evict_waits, true);
 	mutex_lock(&dev->lock);
@@ -399,10 +399,12 @@ void isw_evict_work(struct work_struct *work)
 		mutex_unlock(&dev->lock);
 		return;
 	}
-	list_for_each_entry(donor, &dev->donors, node)
-		changed |= take_messages(donor);
-	while (drop_due(dev, &next))
-		changed = true;
+	do {	/* between two batches too: each takes some answers' time */
+		changed |= more;
+		list_for_each_entry(donor, &dev->donors, node)
+			changed |= take_messages(donor);
+		more = drop_due(dev, &next);
+	} while (more);
 	if (changed)
 		isw_grants_trim(dev);	/* those held ready go back at once */
 	mutex_unlock(&dev->lock);
