@@ -231,14 +231,32 @@ static bool news_find(const struct session *s, uint16_t type,
 	return false;
 }
 
+/* What went out may not have been noticed yet, behind answers. */
+static bool news_place(struct session *s, uint16_t type, unsigned int *slot)
+{
+	while (!news_find(s, type, slot))
+		if (take(s, s->send_cq) <= 0 || s->dead)
+			return false;
+	return true;
+}
+
 void *ctrl_news(struct session *s, uint16_t type, uint32_t seq,
 		unsigned int *slot)
 {
-	/* What went out may not have been noticed yet, behind answers. */
-	while (!news_find(s, type, slot))
-		if (take(s, s->send_cq) <= 0 || s->dead)
+	if (!news_place(s, type, slot)) {
+		/* The next that is out wakes us; one may be since the look. */
+		arm(s, s->send_cq);
+		if (s->dead || !news_place(s, type, slot))
 			return NULL;
+	}
 	return message(s, *slot, type, seq);
+}
+
+bool ctrl_has_place(const struct session *s)
+{
+	unsigned int slot;
+
+	return news_find(s, ISW_MSG_EVICT, &slot);
 }
 
 void ctrl_completed(struct session *s)

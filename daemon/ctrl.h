@@ -45,10 +45,12 @@ void ctrl_ignore(struct session *s, unsigned int slot);
 
 /*
  * The same for news (@seq 0) and for what the daemon asks; NULL when too much
- * of it is under way.
+ * of it is under way. Then the loop wakes when some is out.
  */
 void *ctrl_news(struct session *s, uint16_t type, uint32_t seq,
 		unsigned int *slot);
+/* Whether there is a place for an EVICT. */
+bool ctrl_has_place(const struct session *s);
 
 /* The type of the request in @slot, 0 when it is none or is answered. */
 uint16_t ctrl_waiting(const struct session *s, unsigned int slot);

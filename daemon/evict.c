@@ -149,6 +149,8 @@ static bool is_owed(const struct grant *g)
 	return !g->evict_told && (g->evict_at || g->evict_warned);
 }
 
+static bool untold;		/* some session is */
+
 /* One EVICT: what @client is owed of one deadline. Whether there was any. */
 static bool tell_some(const struct client *client)
 {
@@ -165,8 +167,11 @@ static bool tell_some(const struct client *client)
 		/* 0 calls it off. */
 		if (!ids.msg &&
 		    !ids_begin(&ids, ISW_MSG_EVICT, 0, !deadline ? 0 :
-			       deadline > now ? deadline - now : 1))
-			return false;	/* until the next tick */
+			       deadline > now ? deadline - now : 1)) {
+			ids.session->untold = true;
+			untold = true;
+			return false;
+		}
 		ids_add(&ids, g->index, g->generation);
 		g->evict_told = true;
 		if (deadline)
@@ -191,6 +196,27 @@ static void tell_all(void)
 
 	while ((client = client_next(client)))
 		tell(client);
+}
+
+/* Those that had no place for it, and have one now. */
+static void tell_more(void)
+{
+	struct client *client = NULL;
+	struct session *s;
+
+	if (!untold)
+		return;
+	untold = false;
+	while ((client = client_next(client))) {
+		s = reachable(client);
+		if (!s || !s->untold)
+			continue;
+		s->untold = !ctrl_has_place(s);
+		if (s->untold)
+			untold = true;
+		else
+			tell(client);
+	}
 }
 
 void evict_remind(const struct client *client)
@@ -269,14 +295,17 @@ static void spare_absent(void)
 	}
 }
 
-/* What cannot be asked counts as answered. */
+/*
+ * What cannot be asked counts as answered. Nor is who has not answered the batch
+ * before: it may not take what it gets, and has room for so much.
+ */
 static void ask(const struct client *client)
 {
 	struct ids ids = { .session = reachable(client) };
 	const struct grant *g;
-	uint32_t i;
+	uint32_t i, seq;
 
-	if (!ids.session)
+	if (!ids.session || (batch.follows && ids.session->unanswered))
 		return;
 	for (i = 0; i < batch.count; i++) {
 		g = grant_get(batch.slabs[i].index, batch.generation[i]);
@@ -285,11 +314,12 @@ static void ask(const struct client *client)
 		if (ids.msg && ids.count == ISW_IDS_MAX)
 			ids_send(&ids);
 		if (!ids.msg) {
-			if (!ids_begin(&ids, ISW_MSG_CHECK_ACTIVITY,
-				       batch.first_seq + batch.questions, 0))
+			seq = batch.first_seq + batch.questions;
+			if (!ids_begin(&ids, ISW_MSG_CHECK_ACTIVITY, seq, 0))
 				return;
 			batch.question[batch.questions++] =
 				(struct question) { .client = client };
+			ids.session->unanswered = seq;
 		}
 		ids_add(&ids, g->index, g->generation);
 	}
@@ -391,7 +421,8 @@ static void begin(uint64_t need, bool follows)
 /*
  * What one batch takes is a number of slabs, which may be small ones, and the
  * next look may be too late for the rest. So batch follows batch, until one has
- * to wait for answers. Each takes some that those after it cannot draw.
+ * to wait for answers. Each takes some that those after it cannot draw. Who is to
+ * give back hears so before anybody is asked again, for the time runs.
  */
 static void conclude(void)
 {
@@ -399,19 +430,22 @@ static void conclude(void)
 
 	do {
 		got = choose();
+		tell_all();
 		if (!got || got >= batch.need)
 			break;
 		begin(batch.need - got, true);
 	} while (batch.answers == batch.questions);
-	tell_all();
 }
 
 void evict_answer(const struct client *client, const struct isw_msg *m)
 {
 	uint32_t i, j, number = m->seq - batch.first_seq;
+	struct session *s = client->session;
 	struct isw_grant_id id;
 	const struct grant *g;
 
+	if (s->unanswered == m->seq)
+		s->unanswered = 0;	/* however late */
 	if (!batch.answer_by || number >= batch.questions ||
 	    batch.question[number].client != client ||
 	    batch.question[number].answered)
@@ -534,6 +568,7 @@ void evict_poll(void)
 	uint64_t now = now_ms();
 	struct grant *g = NULL;
 
+	tell_more();
 	if (!due)
 		return;
 	due = false;

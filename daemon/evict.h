@@ -18,8 +18,8 @@ int evict_init(void);
  */
 void evict_start(uint64_t need, bool urgent, const char *why);
 /*
- * What is due is chosen or taken, after each batch of events: not before what
- * clients have said meanwhile is heard.
+ * What is due is chosen or taken, and who could not be told is, after each batch of
+ * events: not before what clients have said meanwhile is heard.
  */
 void evict_poll(void);
 /* The need has gone: what has not been given back stays. */
@@ -33,7 +33,7 @@ void evict_answer(const struct client *client, const struct isw_msg *m);
 void evict_remind(const struct client *client);
 /* Grant @g, which was evicted, is released. */
 void evict_released(const struct grant *g);
-/* Tell those that could not be told before. */
+/* Tell those that had no session before. */
 void evict_tick(void);
 
 /* ---- what was done ------------------------------------------------------ */

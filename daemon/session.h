@@ -38,6 +38,9 @@ struct session {
 	bool dead;			/* to be destroyed; nothing is done for it */
 	unsigned int malformed;		/* messages, so far */
 	uint64_t heard;			/* when the client last said something */
+	/* evict.c */
+	bool untold;			/* there was no place for an EVICT */
+	uint32_t unanswered;		/* the last question; 0: is answered */
 	struct device *device;
 	struct domain *domain;
 	struct ibv_cq *cq;		/* receives; data queue pairs: nothing */

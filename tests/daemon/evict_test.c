@@ -13,10 +13,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <infiniswap/evict.h>
+
 #include "test.h"
 
 #define HEADROOM	"--headroom=64M"
-#define SLABS_MAX	160
+#define SLABS_MAX	250
 
 static char meminfo[64], meminfo_arg[80];
 
@@ -40,11 +42,16 @@ static uint64_t clock_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-static bool start(uint64_t available_mib, const char *a, const char *b)
+static void name_meminfo(void)
 {
 	snprintf(meminfo, sizeof(meminfo), "/tmp/daemon_test.%d.meminfo",
 		 getpid());
 	snprintf(meminfo_arg, sizeof(meminfo_arg), "--meminfo=%s", meminfo);
+}
+
+static bool start(uint64_t available_mib, const char *a, const char *b)
+{
+	name_meminfo();
 	write_meminfo(meminfo, available_mib);
 	return donor_start(meminfo_arg, HEADROOM, "--memory=192M", a, b, NULL);
 }
@@ -245,46 +252,72 @@ static void test_each_is_told_of_its_own(void)
 	unlink(meminfo);
 }
 
-#define NEED_MIB	130
+#define MANY_SLABS	250	/* more than one batch, hence more than four EVICTs */
 
-static bool meets_need(const struct heard *h)
+static bool told_of_a_batch(const struct heard *h)
 {
-	return h->count >= NEED_MIB;
+	return h->count >= ISW_EVICT_MAX;
+}
+
+static bool told_of_all(const struct heard *h)
+{
+	return h->count == MANY_SLABS;
+}
+
+#define MANY_TOTAL	420	/* MiB: what others use does not grow by much */
+#define MANY_SHORT	130	/* MiB available: all are needed, and not at once */
+
+/* A client has that many slabs. */
+static struct client *start_many(void)
+{
+	static struct isw_grant_info g[MANY_SLABS];
+	struct client *c;
+
+	name_meminfo();
+	write_meminfo_of(meminfo, MANY_TOTAL, MANY_TOTAL);
+	REQUIRE(donor_start(meminfo_arg, "--headroom=380M", "--memory=250M",
+			    "--evict_deadline=60", NULL), "no start");
+	c = test_connected();
+	grant_many(c, MANY_SLABS, MIB, g);
+	return c;
 }
 
 /*
- * Once one batch went with each look, a second apart, and 64 slabs are little of
- * what the host needs if they are small.
+ * Once one batch went with each look, a second apart, and a batch is little of what
+ * the host needs if slabs are small.
  */
 static void test_batch_follows_batch(void)
 {
-	static struct isw_grant_info g[SLABS_MAX];
-	static struct heard h;
-	struct client *c;
+	struct client *c = start_many();
+	struct heard h = { 0 };
 	uint64_t from;
 
-	h = (struct heard) { 0 };
-	snprintf(meminfo, sizeof(meminfo), "/tmp/daemon_test.%d.meminfo",
-		 getpid());
-	snprintf(meminfo_arg, sizeof(meminfo_arg), "--meminfo=%s", meminfo);
-	write_meminfo(meminfo, 200);
-	REQUIRE(donor_start(meminfo_arg, "--headroom=140M", "--memory=192M",
-			    "--evict_deadline=60", NULL), "no start");
-	c = test_connected();
-	grant_many(c, SLABS_MAX, MIB, g);
-	sleep_ms(1500);
-	write_meminfo(meminfo, 140 - NEED_MIB);
+	write_meminfo_of(meminfo, MANY_TOTAL, MANY_SHORT);
 	REQUIRE(listen_until(c, &h, evicted, 5000), "nothing is evicted");
 	from = clock_ms();
-	REQUIRE(listen_until(c, &h, meets_need, 5000), "%u are evicted",
+	REQUIRE(listen_until(c, &h, told_of_all, 5000), "%u are evicted",
 		h.count);
 	REQUIRE(clock_ms() - from < 600, "the last %llu ms after the first",
 		(unsigned long long)(clock_ms() - from));
-	write_meminfo(meminfo, 200);
+	write_meminfo_of(meminfo, MANY_TOTAL, MANY_TOTAL);
 	unlink(meminfo);
 }
 
 /* ---- what a client can do ------------------------------------------------- */
+
+/* What it does not take stands in its receives, and once those of each batch did. */
+static void test_silent_is_asked_once(void)
+{
+	struct client *c = start_many();
+	struct heard h = { .silent = true };
+
+	write_meminfo_of(meminfo, MANY_TOTAL, MANY_SHORT);
+	REQUIRE(listen_until(c, &h, told_of_all, 5000), "%u are evicted",
+		h.count);
+	REQUIRE_EQ(h.asked, MANY_SLABS);
+	write_meminfo_of(meminfo, MANY_TOTAL, MANY_TOTAL);
+	unlink(meminfo);
+}
 
 static void test_given_back_in_time(void)
 {
@@ -548,6 +581,36 @@ static void test_does_not_wait_for_other_news(void)
 }
 
 /*
+ * All places for EVICT are taken, and there is more to tell. It once waited for the
+ * next look, up to a second, when an urgent deadline is half of one.
+ */
+static void test_told_as_soon_as_there_is_a_place(void)
+{
+	struct client *c = start_many();
+	struct heard h = { 0 };
+	unsigned int i;
+	uint64_t from;
+
+	REQUIRE_EQ(client_deafen(c), 0);
+	for (i = 1; i <= 8; i++) {
+		donor_signal(SIGHUP);
+		REQUIRE(donor_log_wait_times("SIGHUP", i, 2000), "no reload");
+	}
+	write_meminfo_of(meminfo, MANY_TOTAL, MANY_SHORT);
+	REQUIRE(donor_log_wait("evicting", 3000), "nothing is evicted");
+	REQUIRE_EQ(client_hear_again(c), 0);
+	REQUIRE(listen_until(c, &h, told_of_a_batch, 5000), "%u are evicted",
+		h.count);
+	from = clock_ms();
+	REQUIRE(listen_until(c, &h, told_of_all, 5000), "%u are evicted",
+		h.count);
+	REQUIRE(clock_ms() - from < 200, "the last %llu ms after the first",
+		(unsigned long long)(clock_ms() - from));
+	write_meminfo_of(meminfo, MANY_TOTAL, MANY_TOTAL);
+	unlink(meminfo);
+}
+
+/*
  * A client that asks again and again what it has, and does not listen, is owed
  * the word that its eviction is off. Until it had that its slabs were not drawn.
  */
@@ -782,6 +845,8 @@ static const struct test tests[] = {
 	  test_given_back_to_one_who_stands_still },
 	{ "evict: who ignores it loses the memory, a neighbour nothing",
 	  test_ignored },
+	{ "evict: who does not answer is not asked again for the same need",
+	  test_silent_is_asked_once },
 	{ "evict: a release after the deadline is refused", test_late_release },
 	{ "evict: called off when the host has memory again", test_called_off },
 	{ "evict: said again after a resume, with the time left", test_resumed },
@@ -792,6 +857,8 @@ static const struct test tests[] = {
 	{ "evict: who has no session goes last", test_absent_goes_last },
 	{ "evict: it does not wait for other news",
 	  test_does_not_wait_for_other_news },
+	{ "evict: who could not be told is told as soon as there is a place",
+	  test_told_as_soon_as_there_is_a_place },
 	{ "evict: who does not listen keeps nothing by it",
 	  test_not_listening_keeps_nothing },
 	{ "evict: activity that nobody asked for changes nothing",

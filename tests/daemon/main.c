@@ -206,8 +206,9 @@ void wait_donated(struct client *c, uint64_t bytes, int timeout_ms)
 		  (unsigned long long)bytes);
 }
 
-void write_meminfo_huge(const char *path, uint64_t available_mib,
-			unsigned int huge, unsigned int reserved)
+static void write_host(const char *path, uint64_t total_mib,
+		       uint64_t available_mib, unsigned int huge,
+		       unsigned int reserved)
 {
 	char part[80];
 	FILE *f;
@@ -216,18 +217,30 @@ void write_meminfo_huge(const char *path, uint64_t available_mib,
 	f = fopen(part, "we");
 	if (!f)
 		test_fail("cannot write %s", part);
-	fprintf(f, "MemTotal:       %8u kB\nMemFree:         4242 kB\n"
+	fprintf(f, "MemTotal:       %8llu kB\nMemFree:         4242 kB\n"
 		"MemAvailable:   %8llu kB\nHugePages_Free: %8u\n"
 		"HugePages_Rsvd: %8u\nHugepagesize:       2048 kB\n",
-		256 * 1024, (unsigned long long)available_mib * 1024, huge,
-		reserved);
+		(unsigned long long)total_mib * 1024,
+		(unsigned long long)available_mib * 1024, huge, reserved);
 	fclose(f);
 	rename(part, path);
+}
+
+void write_meminfo_huge(const char *path, uint64_t available_mib,
+			unsigned int huge, unsigned int reserved)
+{
+	write_host(path, 256, available_mib, huge, reserved);
 }
 
 void write_meminfo(const char *path, uint64_t available_mib)
 {
 	write_meminfo_huge(path, available_mib, 0, 0);
+}
+
+void write_meminfo_of(const char *path, uint64_t total_mib,
+		      uint64_t available_mib)
+{
+	write_host(path, total_mib, available_mib, 0, 0);
 }
 
 /* ---- another client, that can be killed --------------------------------- */

@@ -82,6 +82,9 @@ void sleep_ms(int ms);
 void write_meminfo(const char *path, uint64_t available_mib);
 void write_meminfo_huge(const char *path, uint64_t available_mib,
 			unsigned int huge, unsigned int reserved);
+/* Of another size. */
+void write_meminfo_of(const char *path, uint64_t total_mib,
+		      uint64_t available_mib);
 
 /* This program again, as a client that connects, takes grants and stays. */
 pid_t start_other_client(unsigned int grants, uint64_t length);
