@@ -45,7 +45,7 @@ struct question {
 /* The batch whose activity is being asked for. */
 static struct {
 	uint64_t answer_by;	/* 0: there is none */
-	uint64_t need;		/* what those before have not met */
+	uint64_t need;		/* what is without a deadline as yet */
 	bool follows;		/* one before, of which there is an event */
 	bool urgent;
 	const char *why;
@@ -366,7 +366,7 @@ static struct evict_event *event_of_batch(uint64_t now)
 			.when = now, .why = batch.why,
 		};
 	event = &events[(event_count - 1) % EVICT_EVENTS];
-	event->urgent = batch.urgent;
+	event->urgent |= batch.urgent;
 	event->drawn += batch.count;
 	event->questions += batch.questions;
 	event->answers += batch.answers;
@@ -474,7 +474,6 @@ static void hurry(void)
 	uint64_t by = now_ms() + URGENT_DEADLINE_MS;
 	struct grant *g = NULL;
 
-	batch.urgent = true;
 	while ((g = grant_each(g))) {
 		if (g->evict_at > by) {
 			g->evict_at = by;
@@ -486,18 +485,29 @@ static void hurry(void)
 
 void evict_start(uint64_t need, bool urgent, const char *why)
 {
+	uint64_t by = now_ms() + URGENT_ANSWER_MS;
+
+	batch.urgent = urgent;
 	if (urgent)
 		hurry();
-	if (!batch.answer_by && need) {
+	if (batch.answer_by) {
+		batch.need = need;
+		if (urgent && batch.answer_by > by)
+			batch.answer_by = by;
+	} else if (need) {
 		batch.why = why;
-		batch.urgent = urgent;
 		begin(need, false);
 		if (batch.answers == batch.questions)
 			conclude();
-	} else if (urgent && batch.answer_by > now_ms() + URGENT_ANSWER_MS) {
-		batch.answer_by = now_ms() + URGENT_ANSWER_MS;
 	}
 	arm();
+}
+
+void evict_ease(uint64_t need)
+{
+	batch.urgent = false;
+	if (batch.need > need)
+		batch.need = need;
 }
 
 void evict_call_off(void)
@@ -525,8 +535,8 @@ void evict_call_off(void)
 
 uint64_t evict_coming(void)
 {
-	uint64_t bytes = batch.answer_by ? batch.need : 0;
 	struct grant *g = NULL;
+	uint64_t bytes = 0;
 
 	while ((g = grant_each(g)))
 		if (g->evict_at)

@@ -13,10 +13,13 @@ struct grant;
 
 int evict_init(void);
 /*
- * Take back @need bytes of lent memory. @urgent: without much waiting, for what
- * is under way already as well. @why is for people.
+ * Take back @need bytes of lent memory beyond evict_coming(): as much as that is now,
+ * not more than it was. @urgent: without much waiting, for what is under way already
+ * as well. @why is for people.
  */
 void evict_start(uint64_t need, bool urgent, const char *why);
+/* No eviction begins for so little, and one that has begun takes no more. */
+void evict_ease(uint64_t need);
 /*
  * What is due is chosen or taken, and who could not be told is, after each batch of
  * events: not before what clients have said meanwhile is heard.
@@ -24,7 +27,7 @@ void evict_start(uint64_t need, bool urgent, const char *why);
 void evict_poll(void);
 /* The need has gone: what has not been given back stays. */
 void evict_call_off(void);
-/* Bytes that will come back, of slabs that are still lent. */
+/* Bytes of slabs that are still lent, and have a deadline. */
 uint64_t evict_coming(void);
 
 /* ACTIVITY, or ERROR instead of it. */

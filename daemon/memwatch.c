@@ -99,15 +99,16 @@ static void respond(const struct isw_memory *m, bool stalled)
 	set_level(isw_pressure_level(&pressure, m, opt->headroom, stalled), m);
 	need = isw_pressure_less(need, pool_leaving() + grant_leaving());
 	need = isw_pressure_less(need, pool_shrink(need));
+	need = isw_pressure_less(need, evict_coming());
 	if (level == ISW_PRESSURE_NONE) {
+		evict_ease(need);
 		if (isw_pressure_over(m, opt->headroom))
 			evict_call_off();
 		return;
 	}
 	pool_stop_filling();
 	grants_stop_mapping();
-	evict_start(isw_pressure_less(need, evict_coming()),
-		    level == ISW_PRESSURE_URGENT,
+	evict_start(need, level == ISW_PRESSURE_URGENT,
 		    m->available >= opt->headroom ? "cgroup" :
 		    stalled ? "stall" : "headroom");
 }

@@ -102,6 +102,12 @@ static bool called_off(const struct heard *h)
 	return h->called_off;
 }
 
+static bool never(const struct heard *h)
+{
+	(void)h;
+	return false;
+}
+
 /* Take messages until @done or @ms have passed; whether it was @done. */
 static bool listen_until(struct client *c, struct heard *h,
 			 bool (*done)(const struct heard *h), int ms)
@@ -300,6 +306,58 @@ static void test_batch_follows_batch(void)
 	REQUIRE(clock_ms() - from < 600, "the last %llu ms after the first",
 		(unsigned long long)(clock_ms() - from));
 	write_meminfo_of(meminfo, MANY_TOTAL, MANY_TOTAL);
+	unlink(meminfo);
+}
+
+static bool asked(const struct heard *h)
+{
+	return h->questions;
+}
+
+/*
+ * A client of 40 slabs of 1 MiB does not answer, and the donor stands still until
+ * answers are not awaited any more. Meanwhile so much is available.
+ */
+static struct client *asked_then(struct heard *h, uint64_t available_mib)
+{
+	struct isw_grant_info g[40];
+	struct client *c;
+
+	REQUIRE(start(66, "--evict_deadline=60", NULL), "no start");
+	c = test_connected();
+	grant_many(c, 40, MIB, g);
+	sleep_ms(2500);
+	write_meminfo(meminfo, 54);
+	REQUIRE(listen_until(c, h, asked, 5000), "nobody is asked");
+	donor_signal(SIGSTOP);
+	write_meminfo(meminfo, available_mib);
+	sleep_ms(1200);
+	donor_signal(SIGCONT);
+	return c;
+}
+
+/* It once went on with what was missing when it began. */
+static void test_takes_no_more_than_is_missing_now(void)
+{
+	struct heard h = { .silent = true };
+	struct client *c = asked_then(&h, 65);
+
+	REQUIRE(!listen_until(c, &h, evicted, 1500), "%u are evicted", h.count);
+	unlink(meminfo);
+}
+
+/* The rest once had to wait until that was over. */
+static void test_takes_what_is_missing_now(void)
+{
+	struct heard h = { .silent = true };
+	struct client *c = asked_then(&h, 24);
+	uint64_t from;
+
+	REQUIRE(listen_until(c, &h, evicted, 2000), "nothing is evicted");
+	from = clock_ms();
+	while (h.count < 40 && clock_ms() - from < 400)
+		listen_until(c, &h, never, 50);
+	REQUIRE_EQ(h.count, 40);
 	unlink(meminfo);
 }
 
@@ -761,12 +819,6 @@ static void test_mapping_stops(void)
 #define HOG_SECONDS	8
 #define HOG_STEP	(32u << 20)	/* half the headroom, each second */
 
-static bool never(const struct heard *h)
-{
-	(void)h;
-	return false;
-}
-
 /* Takes memory and keeps it; says so, and ends when it is told to. */
 static pid_t start_hog(int *done)
 {
@@ -837,6 +889,10 @@ static const struct test tests[] = {
 	{ "evict: prepared memory goes first", test_prepared_goes_first },
 	{ "evict: batch follows batch while the need is not met",
 	  test_batch_follows_batch },
+	{ "evict: no more is taken than is missing when answers are over",
+	  test_takes_no_more_than_is_missing_now },
+	{ "evict: what is missing by then is taken at once",
+	  test_takes_what_is_missing_now },
 	{ "evict: each client is told of its own slabs",
 	  test_each_is_told_of_its_own },
 	{ "evict: what is given back in time is not taken",
