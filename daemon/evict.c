@@ -79,7 +79,19 @@ static struct evict_event *event_of(const struct grant *g)
 /* ---- timer -------------------------------------------------------------- */
 
 static struct source timer = { .fd = -1 };
-static bool due;		/* the timer has expired */
+static bool due;		/* the timer has expired, or nobody is waited for */
+
+static bool all_answered(void)
+{
+	return batch.answers == batch.questions;
+}
+
+/* evict_poll() goes on at once, if not before other events. */
+static void go_on(void)
+{
+	due = true;
+	loop_wake();
+}
 
 static void arm(void)
 {
@@ -241,12 +253,17 @@ static bool is_candidate(const struct grant *g, uint64_t now)
 	       !(is_owed(g) && now < g->evict_warned && reachable(g->client));
 }
 
+/* Many at a time: a draw takes one for each slab that is lent. */
 static uint32_t random_word(void)
 {
-	uint32_t word;
+	static uint32_t words[RANDOM_MAX / sizeof(uint32_t)];
+	static unsigned int left;
 
-	random_bytes(&word, sizeof(word));
-	return word;
+	if (!left) {
+		random_bytes(words, sizeof(words));
+		left = ARRAY_SIZE(words);
+	}
+	return words[--left];
 }
 
 static void draw(void)
@@ -416,25 +433,24 @@ static void begin(uint64_t need, bool follows)
 						     ANSWER_MS);
 	draw();
 	ask_all();
+	if (all_answered())
+		go_on();
 }
 
 /*
  * What one batch takes is a number of slabs, which may be small ones, and the
- * next look may be too late for the rest. So batch follows batch, until one has
- * to wait for answers. Each takes some that those after it cannot draw. Who is to
- * give back hears so before anybody is asked again, for the time runs.
+ * next look may be too late for the rest. So batch follows batch. Each takes some
+ * that those after it cannot draw; and if nobody is to be waited for, all else has
+ * its turn in between. Who is to give back hears so before anybody is asked again,
+ * for the time runs.
  */
 static void conclude(void)
 {
-	uint64_t got;
+	uint64_t got = choose();
 
-	do {
-		got = choose();
-		tell_all();
-		if (!got || got >= batch.need)
-			break;
+	tell_all();
+	if (got && got < batch.need)
 		begin(batch.need - got, true);
-	} while (batch.answers == batch.questions);
 }
 
 void evict_answer(const struct client *client, const struct isw_msg *m)
@@ -462,10 +478,8 @@ void evict_answer(const struct client *client, const struct isw_msg *m)
 				batch.slabs[j].activity = __le32_to_cpu(
 					m->activity.wire[i].activity);
 	}
-	if (batch.answers == batch.questions) {
-		conclude();
-		arm();
-	}
+	if (all_answered())
+		go_on();
 }
 
 /* What is under way as well: it may have been in no hurry before. */
@@ -497,8 +511,6 @@ void evict_start(uint64_t need, bool urgent, const char *why)
 	} else if (need) {
 		batch.why = why;
 		begin(need, false);
-		if (batch.answers == batch.questions)
-			conclude();
 	}
 	arm();
 }
@@ -582,7 +594,7 @@ void evict_poll(void)
 	if (!due)
 		return;
 	due = false;
-	if (batch.answer_by && batch.answer_by <= now)
+	if (batch.answer_by && (all_answered() || batch.answer_by <= now))
 		conclude();
 	while ((g = grant_each(g)))
 		if (g->evict_at && g->evict_at <= now)

@@ -26,7 +26,9 @@ static inline uint64_t now_ms(void)
 	return now_us() / 1000;
 }
 
-/* getrandom() of so few bytes neither fails nor is cut short once booted. */
+/* getrandom() of so many bytes neither fails nor is cut short once booted. */
+#define RANDOM_MAX	256
+
 static inline void random_bytes(void *buf, size_t len)
 {
 	if (getrandom(buf, len, 0) != (ssize_t)len)
