@@ -32,8 +32,13 @@ struct ctrl {
 #define WR_SEND		(1u << 16)
 #define WR_SLOT		(WR_SEND - 1)
 
-/* Completions of one session taken at a time: others want their turn. */
-#define ROUND		64
+/*
+ * Completions of one session taken at a time: others want their turn. More than a
+ * client that is gone can have left, with the answers to it.
+ */
+#define ROUND		128
+
+_Static_assert(ROUND >= CTRL_SENDS + 2 * CTRL_RECVS, "something would be left");
 
 static bool unpolled;		/* some session is */
 

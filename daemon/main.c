@@ -186,8 +186,8 @@ static void lock_code(void)
 
 /*
  * Who is silent, late, or has not come back, is judged by what has arrived: after a
- * halt of ours (a debugger, a virtual machine moved) all that came meanwhile is
- * taken first. But who asks for connections without end delays it by a second.
+ * halt of ours (a debugger, SIGSTOP) all that came meanwhile is taken first. But
+ * who asks for connections without end delays it by a second.
  */
 static void judge_clients(void)
 {
@@ -197,10 +197,11 @@ static void judge_clients(void)
 	clients_tick();
 }
 
+/* What a client has said comes before that it is gone. */
 static void after_events(void)
 {
-	listen_poll();
 	ctrl_poll();
+	listen_poll();
 	evict_poll();
 	judge_clients();
 	session_reap();

@@ -378,6 +378,31 @@ static void test_same_port_again(void)
 	REQUIRE_EQ(client_ping(c), 0);
 }
 
+/* RELEASE and the end of the session come together; it once looked at the end first. */
+static void test_last_words_are_heard(void)
+{
+	struct isw_grant_info g[2];
+	struct isw_msg_release msg;
+	struct client *a, *b;
+
+	REQUIRE(donor_start(NULL), "no start");
+	a = test_connected();
+	b = test_connected();
+	REQUIRE_EQ(client_grant(a, MIB, &g[0]), 0);
+	REQUIRE_EQ(client_grant(a, MIB, &g[1]), 0);
+	donor_signal(SIGSTOP);
+	client_hdr(a, &msg.hdr, ISW_MSG_RELEASE);
+	msg.id.index = __cpu_to_le32(g[0].id.index);
+	msg.id.generation = __cpu_to_le32(g[0].id.generation);
+	REQUIRE_EQ(client_send(a, &msg, sizeof(msg)), 0);
+	sleep_ms(200);
+	client_drop(a);
+	sleep_ms(200);
+	donor_signal(SIGCONT);
+	REQUIRE(donor_log_wait("session lost", 5000), "it is not gone");
+	wait_donated(b, MIB, 2000);
+}
+
 static const struct test tests[] = {
 	{ "end: a killed client's lease ends and its memory returns",
 	  test_killed_client },
@@ -385,6 +410,8 @@ static const struct test tests[] = {
 	  test_donor_stands_still },
 	{ "end: a silent client's lease ends and its memory returns",
 	  test_silent_client },
+	{ "end: what a client said last is heard before its end",
+	  test_last_words_are_heard },
 	{ "end: back within the lease, all is there", test_back_within_lease },
 	{ "end: back after the lease, nothing is", test_back_after_lease },
 	{ "end: BYE while grants are made", test_bye_while_granting },
