@@ -118,6 +118,7 @@ static void tell_lost(void)
 void log_line(enum log_level level, const char *fmt, ...)
 {
 	char line[LINE_MAX_LEN];
+	int error = errno;
 	va_list args;
 	size_t len;
 
@@ -131,6 +132,7 @@ void log_line(enum log_level level, const char *fmt, ...)
 	if (!put(line, len))
 		lost++;
 	pthread_mutex_unlock(&lock);
+	errno = error;		/* may be what is returned next */
 }
 
 bool log_allowed(struct log_rate *rate, enum log_level level)
