@@ -24,7 +24,8 @@ struct client {
 	uint64_t lease_ms;		/* as the present session was told */
 	uint64_t lease_end;
 	bool leaving;			/* BYE came, or the lease has ended */
-	struct grant *first_grant;	/* grant.c: in whatever state, no order */
+	struct grant *first_grant;	/* grant.c: in whatever state, as they came */
+	struct grant **end_grants;	/* behind the last one; NULL: never any */
 	uint32_t grants;		/* how many */
 	uint32_t renewing;		/* of them, under way; some may be to come */
 	struct grant *renew_from;	/* grant.c: not looked at from here on */

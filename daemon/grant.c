@@ -72,11 +72,10 @@ void grants_exit(void)
 static void own(struct client *client, struct grant *g)
 {
 	g->client = client;
-	g->next_own = client->first_grant;
-	g->at_own = &client->first_grant;
-	if (g->next_own)
-		g->next_own->at_own = &g->next_own;
-	client->first_grant = g;
+	g->next_own = NULL;
+	g->at_own = client->end_grants ?: &client->first_grant;
+	*g->at_own = g;
+	client->end_grants = &g->next_own;
 }
 
 static void disown(struct grant *g)
@@ -86,6 +85,8 @@ static void disown(struct grant *g)
 	*g->at_own = g->next_own;
 	if (g->next_own)
 		g->next_own->at_own = g->at_own;
+	else
+		g->client->end_grants = g->at_own;
 	g->client = NULL;
 }
 
