@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The pool: up to opt->prepare regions of the slab size asked for last, mapped
- * and populated, so that a grant costs a registration only. It takes memory
+ * The pool: up to opt->prepare regions of the slab size lent last, mapped and
+ * populated, so that a grant costs a registration only. It takes memory
  * while the host has more than its headroom, one region at a time and at a
  * bounded rate, and is the first to give back.
  */
@@ -28,7 +28,7 @@ static uint64_t ready_bytes;
 static struct region *filling;	/* for the pool, or NULL */
 static int64_t fill_budget;	/* bytes; below 0: a large region was begun */
 static uint64_t leaving_bytes;	/* in jobs that unmap */
-static uint64_t wanted;		/* slab size asked for last */
+static uint64_t wanted;		/* slab size that was to be had last */
 static bool closed;
 
 static void region_gone(struct region *r)
@@ -94,14 +94,14 @@ static bool may_map(struct region *r, bool room)
 	return room || r->huge_only;
 }
 
-/* What the host would have of those of another size. */
-static uint64_t other_bytes(void)
+/* What the host would have of those of another size than @length. */
+static uint64_t other_bytes(uint64_t length)
 {
 	const struct region *r;
 	uint64_t bytes = 0;
 
 	for (r = ready; r; r = r->next)
-		if (other_size(r) && !r->huge)
+		if (r->length != length && !r->huge)
 			bytes += r->length;
 	return bytes;
 }
@@ -110,11 +110,16 @@ bool pool_room(struct region *r)
 {
 	uint64_t length = r->length + regions_mapping();
 
-	if (may_map(r, memwatch_room(length, 0)))
+	if (may_map(r, memwatch_room(length, 0))) {
+		wanted = r->length;
 		return true;
+	}
 	/* Not for this request, but for the next, if that helps it. */
-	if (memwatch_room(length, other_bytes() + leaving_bytes))
+	if (!memwatch_room(length, leaving_bytes) &&
+	    memwatch_room(length, other_bytes(r->length) + leaving_bytes)) {
+		wanted = r->length;
 		pool_drop(other_size);
+	}
 	return false;
 }
 
@@ -200,10 +205,12 @@ struct region *pool_take(uint64_t length)
 {
 	struct region **at;
 
-	wanted = length;
-	for (at = &ready; *at; at = &(*at)->next)
-		if ((*at)->length == length)
+	for (at = &ready; *at; at = &(*at)->next) {
+		if ((*at)->length == length) {
+			wanted = length;
 			return unlink_at(at);
+		}
+	}
 	return NULL;
 }
 
