@@ -57,7 +57,8 @@ void loop_del(struct source *src, void (*gone)(struct source *src))
 		return;
 	}
 	/* The poll holds the file open, whatever becomes of the descriptor. */
-	sqe = io_uring_get_sqe(&ring);
+	while (!(sqe = io_uring_get_sqe(&ring)))
+		io_uring_submit(&ring);
 	io_uring_prep_poll_remove(sqe, (uintptr_t)src);
 	io_uring_sqe_set_data(sqe, NULL);
 	io_uring_submit(&ring);
