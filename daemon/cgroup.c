@@ -2,9 +2,10 @@
 /*
  * memory.max, memory.high and memory.current. What is lent is charged to the
  * daemon's cgroup and to those that it is in, and the kernel can reclaim none of
- * it: at a limit of any the daemon would be killed. So are pages of the files that it reads and writes,
- * its log among them; those the kernel takes back by itself, and they are no
- * reason to lend less (memory.stat tells them apart).
+ * it: at a limit of any the daemon would be killed. Pages of the files that it
+ * reads and writes, its log among them, are charged too; those the kernel takes
+ * back by itself, and they are no reason to lend less (memory.stat tells them
+ * apart).
  */
 #include <errno.h>
 #include <fcntl.h>
