@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -816,14 +815,17 @@ static void test_mapping_stops(void)
 
 /* ---- a host that is real ---------------------------------------------------- */
 
-#define HOG_SECONDS	8
-#define HOG_STEP	(32u << 20)	/* half the headroom, each second */
+/* Half the headroom each second, and not all of that at once. */
+#define HOG_BYTES	(256u << 20)
+#define HOG_STEP	(4u << 20)
+#define HOG_STEP_MS	125
 
 /* Takes memory and keeps it; says so, and ends when it is told to. */
 static pid_t start_hog(int *done)
 {
 	char *memory;
-	int fds[2], i;
+	unsigned int i;
+	int fds[2];
 	pid_t pid;
 
 	REQUIRE_EQ(pipe(fds), 0);
@@ -834,13 +836,13 @@ static pid_t start_hog(int *done)
 		*done = fds[0];
 		return pid;
 	}
-	for (i = 0; i < HOG_SECONDS; i++) {
+	for (i = 0; i < HOG_BYTES; i += HOG_STEP) {
 		memory = mmap(NULL, HOG_STEP, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (memory == MAP_FAILED)
 			_exit(1);
 		memset(memory, 0x5a, HOG_STEP);
-		sleep_ms(1000);
+		sleep_ms(HOG_STEP_MS);
 	}
 	if (write(fds[1], "done", 4) != 4)
 		_exit(1);
@@ -856,9 +858,8 @@ static void test_growth_of_an_application(void)
 	uint64_t before, after;
 	struct client *c;
 	char said[4];
-	int fd, status;
 	ssize_t n;
-	pid_t hog;
+	int fd;
 
 	REQUIRE(donor_start(HEADROOM, "--memory=2G", NULL), "no start");
 	c = test_connected();
@@ -867,17 +868,15 @@ static void test_growth_of_an_application(void)
 	before = donated(c);
 	REQUIRE(before >= 64ull * MIB, "no memory to lend: %llu",
 		(unsigned long long)before);
-	hog = start_hog(&fd);
+	test_child(start_hog(&fd));	/* no later test is to be short of its memory */
 	while (!poll(&(struct pollfd) { .fd = fd, .events = POLLIN }, 1, 0))
 		listen_until(c, &h, never, 50);
 	n = read(fd, said, sizeof(said));
 	close(fd);
 	after = donated(c);
-	kill(hog, SIGKILL);
-	REQUIRE_EQ(waitpid(hog, &status, 0), hog);
 	REQUIRE_EQ(n, 4);	/* else it was killed while it grew */
 	REQUIRE(donor_log_has("not given back in time"), "nothing was taken");
-	REQUIRE(before - after + 64ull * MIB >= HOG_SECONDS * HOG_STEP,
+	REQUIRE(before - after + 64ull * MIB >= HOG_BYTES,
 		"%llu MiB lent, then %llu", (unsigned long long)before / MIB,
 		(unsigned long long)after / MIB);
 }

@@ -37,6 +37,7 @@ static const struct test_list *const lists[] = {
 static jmp_buf test_end;
 static char reason[512];
 static bool skipped, donor_may_be_gone, verbose;
+static pid_t child;
 static struct client clients[CLIENTS_MAX];
 static unsigned int client_count;
 static const char *self;
@@ -65,10 +66,20 @@ void test_donor_ended(void)
 	donor_may_be_gone = true;
 }
 
+void test_child(pid_t pid)
+{
+	child = pid;
+}
+
 static void clean_up(void)
 {
 	int status;
 
+	if (child) {
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+		child = 0;
+	}
 	while (client_count)
 		client_drop(&clients[--client_count]);
 	if (!donor.pid) {

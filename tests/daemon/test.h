@@ -35,6 +35,8 @@ extern const struct test_list config_tests, session_tests, grant_tests,
 __attribute__((format(printf, 1, 2), noreturn))
 void test_fail(const char *format, ...);
 /* The test did not end the daemon: that is expected, do not miss it. */
+/* Killed when the test ends, however it does. */
+void test_child(pid_t pid);
 void test_donor_ended(void);
 /* Leave at once, not failed. */
 __attribute__((noreturn))
