@@ -99,7 +99,7 @@ told()
 	python "
 import ledger
 from bench import plot, schedule, times_report
-from bench.loads import fault_figures, fio_figures, redis_figures
+from bench.loads import fault_figures, fio_figures, redis_figures, work_figures
 from common import Failed
 
 def entry(text):
@@ -240,6 +240,80 @@ test_wrong_values_of_redis_are_a_failure()
 {
 	is "$(reason "redis_figures(*2 * [{'done': 9, 'bad': 1, 'missing': 0}])")" \
 		"redis: 1 values wrong, 0 missing, 9 read"
+}
+
+# work SECONDS PAGES_IN RESULT - what a sort in half of its memory comes to, whose
+# result should be 5
+work()
+{
+	told "
+def sort(seconds, pages_in, result):
+    return {'seconds': seconds, 'pswpin': pages_in, 'result': result, 'peak': 3 << 19}
+try:
+    print(work_figures('sort', sort(0.5, 0, 5), sort($1, $2, $3), 5))
+except Failed as reason:
+    print(reason)"
+}
+
+test_time_of_work_beyond_memory_is_the_difference()
+{
+	is "$(work 8.0 9000 5)" \
+		"{'ram_ms': 500.0, 'beyond_s': 7.5, 'pages_in': 9000, 'ram_mib': 1.5}"
+}
+
+test_work_with_another_result_is_a_failure()
+{
+	is "$(work 8.0 9000 4)" "sort: 4 instead of 5"
+}
+
+test_work_that_needed_no_swap_is_no_figure()
+{
+	is "$(work 8.0 0 5)" "sort: no page came in"
+}
+
+test_report_has_the_time_beyond_memory_of_a_sort_and_a_graph_walk()
+{
+	told "1 none graph-50 ram_ms=50 beyond_s=4 pages_in=9000" \
+		"1 nvme-rdma graph-50 ram_ms=50 beyond_s=8 pages_in=9000" \
+		"1 none sort-50 ram_ms=200 beyond_s=3 pages_in=7000" \
+		"print(times_report.render(entries, ['none', 'nvme-rdma'], ['graph-50', 'sort-50'], []))" |
+		grep '^| \(none\|graph-50\) ' | {
+		read -r line
+		is "$line" "| graph-50 | all in memory, ms | beyond that, s | pages in |"
+		read -r line
+		is "$line" "| none | 50.0 1.00x | 4.0 0.50x | 9,000 1.00x |"
+		read -r line
+		is "$line" "| none | 200 | 3.0 | 7,000 |"
+	}
+}
+
+# lines VERB… - the guests' program of that name
+lines()
+{
+	"$top/tests/bench/guest/lines" "$@"
+}
+
+test_sum_of_lines_is_of_the_lines_and_not_of_their_order()
+{
+	local scratch made
+
+	scratch=$(mktemp -d)
+	made=$(lines make "$scratch/text" 100 64 70 1)
+	sort "$scratch/text" >"$scratch/sorted"
+	is "$(lines sum "$scratch/sorted")" "$made"
+	sed -i '50s/./+/' "$scratch/sorted"
+	[ "$(lines sum "$scratch/sorted")" != "$made" ] || fail "a changed line is not seen"
+	rm -r "$scratch"
+}
+
+test_lines_are_as_long_and_as_compressible_as_asked_for()
+{
+	local text
+
+	text=$(mktemp)
+	lines make "$text" 100 1001 70 1 >/dev/null
+	is "$(grep -cE '^[A-Za-z0-9+/]{300}0{700}$' "$text")" 100
+	rm "$text"
 }
 
 test_pictures_have_the_arms_that_have_figures()

@@ -11,6 +11,11 @@ _FAULT_MIB = 64         # that page faults go to; the program may have half of i
 _STORM_MIB = 32
 _REDIS_MIB = 96
 _RAM_SECONDS = 3        # of reads before redis is short of memory
+_SORT_LINES = 8192      # few and long: a page-in takes a millisecond, and a line 1.4 of them
+_LINE_BYTES = 2048
+_WALKS = 4              # through a graph of 32 MiB
+_WALK_VERTICES = 4096   # of 65,536, then the walk ends: 0.6 page-ins each
+_WORK_SECONDS = 300     # for work that has no end but its own
 
 
 class Load:
@@ -156,6 +161,60 @@ def redis_figures(ram, swapped):
             "reads_s": swapped["per_s"]}
 
 
+class Sort(Load):
+    """GNU sort of lines at random, in memory alone."""
+
+    limit = _WORK_SECONDS
+
+    def run(self, cluster, arm, seconds, seed):
+        client = cluster.client
+        for script in ("limited", "lines", "sort-lines"):
+            client.put(script)
+        unsorted = json.loads(client.run(
+            "/run/lines", "make", "/run/unsorted", str(_SORT_LINES), str(_LINE_BYTES),
+            str(arm.zeros), str(seed), timeout=60))
+        ram, half = _twice(client, "sort", lambda memory: ["/run/sort-lines", memory])
+        client.run("rm", "/run/unsorted", "/run/sorted")
+        return work_figures("sort", ram, half, unsorted)
+
+
+class GraphWalk(Load):
+    """Walks through a graph at random, breadth first."""
+
+    limit = _WORK_SECONDS
+
+    def run(self, cluster, arm, seconds, seed):
+        client = cluster.client
+        client.put("limited")
+        ram, half = _twice(client, "graph", lambda memory: [
+            "/run/limited", "graph", memory, "graphwalk", "-n", str(_WALKS),
+            "-m", str(_WALK_VERTICES), "-Z", str(arm.zeros), "-s", str(seed)])
+        return work_figures("graph", ram, half, ram["result"])
+
+
+def _twice(client, name, command):
+    """What COMMAND(memory) says when its cgroup has all that it wants, then half of what it had."""
+    told, memory, group = [], "max", f"/sys/fs/cgroup/{name}"
+    for _ in range(2):
+        # The load's limit comes first, and says that it was no guest that hung.
+        said = client.run(*command(memory), timeout=2 * _WORK_SECONDS)
+        peak = int(client.run(f"cat {group}/memory.peak && rmdir {group}"))
+        told.append({**json.loads(said), "peak": peak})
+        memory = str(peak // 2)
+    return told
+
+
+def work_figures(name, ram, half, result):
+    """Of the same work done twice: the time that it takes, and that beyond all in memory."""
+    for told in (ram, half):
+        if told["result"] != result:
+            raise Failed(f"{name}: {told['result']} instead of {result}")
+    if not half["pswpin"]:
+        raise Failed(f"{name}: no page came in")
+    return {"ram_ms": ram["seconds"] * 1000, "beyond_s": half["seconds"] - ram["seconds"],
+            "pages_in": half["pswpin"], "ram_mib": ram["peak"] / (1 << 20)}
+
+
 LOADS = {
     "fio": Fio(),
     "page-in": Faults(),
@@ -172,4 +231,6 @@ FULL = {
     "swap-25": Faults(processes=4, writes=30, fit=25),
     "redis-100": RedisReads(100),
     "redis-75": RedisReads(75),
+    "sort-50": Sort(),
+    "graph-50": GraphWalk(),
 }

@@ -17,6 +17,10 @@ PICTURES = (
      (("pages_s", "pages"),)),
     ("redis", "redis-50", "a read of redis at 50 %, beyond all in memory", "microseconds", True,
      (("beyond_us", "beyond"),)),
+    ("sort", "sort-50", "a sort in half of its memory, beyond all in memory", "seconds", True,
+     (("beyond_s", "beyond"),)),
+    ("graph", "graph-50", "walks through a graph in half of its memory, beyond all in memory",
+     "seconds", True, (("beyond_s", "beyond"),)),
 )
 
 

@@ -13,6 +13,8 @@ _COLUMNS = {
                ("pages_s", "pages in and out a second"), ("storm_s", "the storm's pages a second")),
     "redis": (("ram_us", "all in memory, us a read"), ("beyond_us", "beyond that, us"),
               ("p50_us", "median, us"), ("p99_us", "p99, us")),
+    **dict.fromkeys(("sort", "graph"), (
+        ("ram_ms", "all in memory, ms"), ("beyond_s", "beyond that, s"), ("pages_in", "pages in"))),
 }
 _MOST_OTHER_LOAD = 0.2      # cores; more than that, and times are not worth comparing
 
@@ -77,8 +79,8 @@ def _columns(entries, load):
             elif unit == "iops" and not job.endswith(("128k", "-1")):
                 yield name, f"{job}, a second"
         return
-    kind = "redis" if load.startswith("redis") else "faults"
-    yield from (column for column in _COLUMNS[kind] if column[0] in found)
+    shown = _COLUMNS.get(load.partition("-")[0], _COLUMNS["faults"])
+    yield from (column for column in shown if column[0] in found)
 
 
 def _table(entries, arms, load):
