@@ -118,9 +118,11 @@ test_donors_evict_in_turn_under_load_and_no_page_is_lost()
 	for donor in donor1 donor2 donor3; do
 		told_is "$donor" revoked 0
 	done
-	echo "$(lab_counter client evictions) evictions, $(lab_counter client evictions_forced) forced"
+	echo "$(lab_counter client evictions) evictions, $(lab_counter client evictions_forced) forced," \
+		"$(lab_counter client failovers) sessions broken"
 	[ "$(lab_counter client evictions_forced)" = 0 ]
-	[ "$(lab_counter client failovers)" = 0 ]
+	# a debug kernel may take longer than stall_ms for what is under way
+	lab_debug || [ "$(lab_counter client failovers)" = 0 ]
 	lab swap off
 	donors_down
 }
