@@ -524,15 +524,29 @@ int client_grant(struct client *c, uint64_t length, struct isw_grant_info *g)
 	return ret;
 }
 
-int client_release(struct client *c, struct isw_grant_id id)
+static struct isw_msg_release release(struct client *c, struct isw_grant_id id)
 {
 	struct isw_msg_release msg;
-	struct isw_msg answer;
-	int ret;
 
 	client_hdr(c, &msg.hdr, ISW_MSG_RELEASE);
 	msg.id.index = __cpu_to_le32(id.index);
 	msg.id.generation = __cpu_to_le32(id.generation);
+	return msg;
+}
+
+int client_release_send(struct client *c, struct isw_grant_id id)
+{
+	struct isw_msg_release msg = release(c, id);
+
+	return client_send(c, &msg, sizeof(msg));
+}
+
+int client_release(struct client *c, struct isw_grant_id id)
+{
+	struct isw_msg_release msg = release(c, id);
+	struct isw_msg answer;
+	int ret;
+
 	ret = client_ask(c, &msg.hdr, &answer);
 	if (!ret && (answer.type != ISW_MSG_RELEASED ||
 		     answer.id.index != id.index ||

@@ -88,6 +88,7 @@ int client_ping(struct client *c);
 int client_query(struct client *c, struct isw_status *status);
 int client_grant(struct client *c, uint64_t length, struct isw_grant_info *g);
 int client_release(struct client *c, struct isw_grant_id id);
+int client_release_send(struct client *c, struct isw_grant_id id);	/* does not wait */
 /* All pages of the list; the number of grants, or what went wrong below 0. */
 int client_list(struct client *c, struct isw_grant_info *g, int max);
 /*

@@ -382,7 +382,6 @@ static void test_same_port_again(void)
 static void test_last_words_are_heard(void)
 {
 	struct isw_grant_info g[2];
-	struct isw_msg_release msg;
 	struct client *a, *b;
 
 	REQUIRE(donor_start(NULL), "no start");
@@ -391,10 +390,7 @@ static void test_last_words_are_heard(void)
 	REQUIRE_EQ(client_grant(a, MIB, &g[0]), 0);
 	REQUIRE_EQ(client_grant(a, MIB, &g[1]), 0);
 	donor_signal(SIGSTOP);
-	client_hdr(a, &msg.hdr, ISW_MSG_RELEASE);
-	msg.id.index = __cpu_to_le32(g[0].id.index);
-	msg.id.generation = __cpu_to_le32(g[0].id.generation);
-	REQUIRE_EQ(client_send(a, &msg, sizeof(msg)), 0);
+	REQUIRE_EQ(client_release_send(a, g[0].id), 0);
 	sleep_ms(200);
 	client_drop(a);
 	sleep_ms(200);

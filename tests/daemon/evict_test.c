@@ -360,6 +360,21 @@ static void test_takes_what_is_missing_now(void)
 	unlink(meminfo);
 }
 
+/* A client of four grants has heard that some are evicted. */
+static struct client *start_evicted(const char *deadline, uint64_t length,
+				    struct heard *h)
+{
+	struct isw_grant_info g[4];
+	struct client *c;
+
+	REQUIRE(start(70, deadline, NULL), "no start");
+	c = test_connected();
+	grant_many(c, 4, length, g);
+	write_meminfo(meminfo, 54);
+	REQUIRE(listen_until(c, h, evicted, 5000), "nothing is evicted");
+	return c;
+}
+
 /* ---- what a client can do ------------------------------------------------- */
 
 /* What it does not take stands in its receives, and once those of each batch did. */
@@ -378,16 +393,10 @@ static void test_silent_is_asked_once(void)
 
 static void test_given_back_in_time(void)
 {
-	struct isw_grant_info g[4];
 	struct heard h = { 0 };
-	struct client *c;
+	struct client *c = start_evicted("--evict_deadline=2", 4 * MIB, &h);
 	unsigned int i;
 
-	REQUIRE(start(70, "--evict_deadline=2", NULL), "no start");
-	c = test_connected();
-	grant_many(c, 4, 4 * MIB, g);
-	write_meminfo(meminfo, 54);
-	REQUIRE(listen_until(c, &h, evicted, 5000), "nothing is evicted");
 	write_meminfo(meminfo, 200);
 	REQUIRE(h.deadline_ms && h.deadline_ms <= 2000, "deadline %u ms",
 		h.deadline_ms);
@@ -405,25 +414,14 @@ static void test_given_back_in_time(void)
  */
 static void test_given_back_to_one_who_stands_still(void)
 {
-	struct isw_msg_release msg;
-	struct isw_grant_info g[4];
 	struct heard h = { 0 };
-	struct client *c;
+	struct client *c = start_evicted("--evict_deadline=1", 4 * MIB, &h);
 	unsigned int i;
 
-	REQUIRE(start(70, "--evict_deadline=1", NULL), "no start");
-	c = test_connected();
-	grant_many(c, 4, 4 * MIB, g);
-	write_meminfo(meminfo, 54);
-	REQUIRE(listen_until(c, &h, evicted, 5000), "nothing is evicted");
 	donor_signal(SIGSTOP);
 	write_meminfo(meminfo, 200);
-	for (i = 0; i < h.count; i++) {
-		client_hdr(c, &msg.hdr, ISW_MSG_RELEASE);
-		msg.id.index = __cpu_to_le32(h.id[i].index);
-		msg.id.generation = __cpu_to_le32(h.id[i].generation);
-		REQUIRE_EQ(client_send(c, &msg, sizeof(msg)), 0);
-	}
+	for (i = 0; i < h.count; i++)
+		REQUIRE_EQ(client_release_send(c, h.id[i]), 0);
 	sleep_ms(1500);
 	donor_signal(SIGCONT);
 	wait_donated(c, (4 - h.count) * 4ull * MIB, 2000);
@@ -516,17 +514,11 @@ static void test_called_off(void)
 	unlink(meminfo);
 }
 
-/* A client of four grants has heard that some are evicted, and is away. */
+/* The client is away after that. */
 static struct client *evicted_and_dropped(const char *deadline, struct heard *h)
 {
-	struct isw_grant_info g[4];
-	struct client *c;
+	struct client *c = start_evicted(deadline, 2 * MIB, h);
 
-	REQUIRE(start(70, deadline, NULL), "no start");
-	c = test_connected();
-	grant_many(c, 4, 2 * MIB, g);
-	write_meminfo(meminfo, 54);
-	REQUIRE(listen_until(c, h, evicted, 5000), "nothing is evicted");
 	client_drop(c);
 	return c;
 }
@@ -608,6 +600,18 @@ static void test_absent_goes_last(void)
 	unlink(meminfo);
 }
 
+/* @c takes nothing any more, and news are in all places but those for EVICT. */
+static void fill_places(struct client *c)
+{
+	unsigned int i;
+
+	REQUIRE_EQ(client_deafen(c), 0);
+	for (i = 1; i <= 8; i++) {
+		donor_signal(SIGHUP);
+		REQUIRE(donor_log_wait_times("SIGHUP", i, 2000), "no reload");
+	}
+}
+
 /*
  * What else there is to be said to a client stands in the queue, and it does not
  * listen. EVICT once waited for that, and was told with what was left of the time.
@@ -622,11 +626,7 @@ static void test_does_not_wait_for_other_news(void)
 	REQUIRE(start(70, "--evict_deadline=8", NULL), "no start");
 	c = test_connected();
 	grant_many(c, 4, 2 * MIB, g);
-	REQUIRE_EQ(client_deafen(c), 0);
-	for (i = 1; i <= 8; i++) {
-		donor_signal(SIGHUP);
-		REQUIRE(donor_log_wait_times("SIGHUP", i, 2000), "no reload");
-	}
+	fill_places(c);
 	write_meminfo(meminfo, 54);
 	REQUIRE(donor_log_wait("evicting", 3000), "nothing is evicted");
 	sleep_ms(300);
@@ -648,11 +648,7 @@ static void test_told_as_soon_as_there_is_a_place(void)
 	unsigned int i;
 	uint64_t from;
 
-	REQUIRE_EQ(client_deafen(c), 0);
-	for (i = 1; i <= 8; i++) {
-		donor_signal(SIGHUP);
-		REQUIRE(donor_log_wait_times("SIGHUP", i, 2000), "no reload");
-	}
+	fill_places(c);
 	write_meminfo_of(meminfo, MANY_TOTAL, MANY_SHORT);
 	REQUIRE(donor_log_wait("evicting", 3000), "nothing is evicted");
 	REQUIRE_EQ(client_hear_again(c), 0);
@@ -673,23 +669,13 @@ static void test_told_as_soon_as_there_is_a_place(void)
  */
 static void test_not_listening_keeps_nothing(void)
 {
-	struct isw_grant_info g[4];
-	struct isw_msg_list list;
 	struct heard h = { 0 };
-	struct client *c;
+	struct client *c = start_evicted("--evict_deadline=2", 2 * MIB, &h);
+	struct isw_msg_list list;
 	unsigned int i;
 
-	REQUIRE(start(70, "--evict_deadline=2", NULL), "no start");
-	c = test_connected();
-	grant_many(c, 4, 2 * MIB, g);
-	write_meminfo(meminfo, 54);
-	REQUIRE(listen_until(c, &h, evicted, 5000), "nothing is evicted");
 	write_meminfo(meminfo, 200);
-	REQUIRE_EQ(client_deafen(c), 0);
-	for (i = 1; i <= 8; i++) {
-		donor_signal(SIGHUP);
-		REQUIRE(donor_log_wait_times("SIGHUP", i, 2000), "no reload");
-	}
+	fill_places(c);
 	REQUIRE(donor_log_wait("called off", 2000), "not called off");
 	write_meminfo(meminfo, 54);
 	for (i = 0; i < 6; i++) {

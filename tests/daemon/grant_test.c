@@ -337,7 +337,6 @@ static void ask_for_grant(struct client *c, uint64_t length)
 static void test_large_ones_do_not_delay_a_release(void)
 {
 	uint8_t buf[ISW_MSG_MAX] __attribute__((aligned(8)));
-	struct isw_msg_release msg;
 	struct isw_grant_info g;
 	struct client *c;
 	struct isw_msg m;
@@ -347,10 +346,7 @@ static void test_large_ones_do_not_delay_a_release(void)
 	REQUIRE_EQ(client_grant(c, MIB, &g), 0);
 	ask_for_grant(c, 64 * MIB);
 	ask_for_grant(c, 64 * MIB);
-	client_hdr(c, &msg.hdr, ISW_MSG_RELEASE);
-	msg.id.index = __cpu_to_le32(g.id.index);
-	msg.id.generation = __cpu_to_le32(g.id.generation);
-	REQUIRE_EQ(client_send(c, &msg, sizeof(msg)), 0);
+	REQUIRE_EQ(client_release_send(c, g.id), 0);
 	REQUIRE_EQ(client_recv(c, buf, &m, CLIENT_TIMEOUT_MS), 0);
 	REQUIRE_EQ(m.type, ISW_MSG_RELEASED);
 	REQUIRE_EQ(client_recv(c, buf, &m, CLIENT_TIMEOUT_MS), 0);
