@@ -254,6 +254,7 @@ static void legs_drop(struct isw_device *dev, struct isw_slab *slab)
 		/* a read found that a copy on the others is bad */
 		isw_slab_publish(dev, slab, &was);
 		isw_slabs_drain(dev);
+		isw_slab_kick(dev, slab);
 		goto out;
 	}
 	isw_slab_clear_copies(dev, slab, isw_word_of_legs(was.retiring));

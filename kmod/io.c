@@ -74,20 +74,20 @@ enum source {
 	FROM_STAGED,		/* this machine's memory has it */
 	FROM_LEG,		/* a live leg has it */
 	FROM_BACKUP,		/* the disk has it */
-	FROM_HELD,		/* a leg has it whose session is being resumed */
+	FROM_HELD,		/* a leg has it that is away, or is being dropped */
 	FROM_WRITER,		/* a write is under way, wait for it */
 	FROM_NOWHERE,		/* lost */
 };
 
 /*
  * The one place that chooses where a page is read from. @avoid: copies that are
- * there and could not be read. @live: the legs of @m that may be used; those of
- * them that have the page go to @legs.
+ * there and could not be read. @live: the legs that may be used; those of them
+ * that have the page go to @legs.
  */
-static enum source page_source(u64 word, u64 avoid, const struct isw_mapping *m,
-			       unsigned int live, unsigned int *legs)
+static enum source page_source(u64 word, u64 avoid, unsigned int live,
+			       unsigned int *legs)
 {
-	unsigned int have = m ? isw_word_legs(word) & m->used : 0;
+	unsigned int have = isw_word_legs(word);
 
 	if (!(word & ISW_WORD_WRITTEN))
 		return FROM_ZEROS;
@@ -98,6 +98,7 @@ static enum source page_source(u64 word, u64 avoid, const struct isw_mapping *m,
 		return FROM_LEG;
 	if (word & ISW_WORD_BACKUP & ~avoid)
 		return FROM_BACKUP;
+	/* @m may be without a leg that comes back: until its flag goes, it has it */
 	if (have)
 		return FROM_HELD;
 	return word & ISW_WORD_BUSY ? FROM_WRITER : FROM_NOWHERE;
@@ -129,15 +130,15 @@ static int leg_for_read(struct isw_io *io, const struct isw_mapping *m,
 }
 
 /* How many pages from the cursor on have the source (@leg) of the first one. */
-static u32 source_run(struct isw_io *io, const struct isw_mapping *m,
-		      unsigned int live, enum source source, int leg)
+static u32 source_run(struct isw_io *io, unsigned int live, enum source source,
+		      int leg)
 {
 	atomic64_t *words = io_words(io);
 	u32 i = io->cursor + 1;
 	unsigned int legs = 0;
 
 	while (i < io->count &&
-	       page_source(atomic64_read(&words[i]), 0, m, live, &legs) == source &&
+	       page_source(atomic64_read(&words[i]), 0, live, &legs) == source &&
 	       (source != FROM_LEG || legs & BIT(leg)))
 		i++;
 	return i - io->cursor;
@@ -288,7 +289,7 @@ static enum verdict read_leg(struct isw_io *io, struct isw_mapping *m, int leg,
 
 /*
  * The word was read after @m: a leg that was added in between may have the page.
- * Only what is found with a mapping that still holds counts.
+ * Nobody waits because of a mapping that does not hold any more.
  */
 static bool mapping_moved(struct isw_slab *slab, const struct isw_mapping *m)
 {
@@ -309,11 +310,11 @@ static enum verdict io_read(struct isw_io *io, struct isw_batch *batch)
 
 		smp_rmb();	/* the mapping before the word: mapping_moved() */
 		source = page_source(atomic64_read(word),
-				     io->disk_refused ? ISW_WORD_BACKUP : 0, m,
-				     live, &legs);
+				     io->disk_refused ? ISW_WORD_BACKUP : 0, live,
+				     &legs);
 		if (source == FROM_LEG)
 			leg = leg_for_read(io, m, legs);
-		io->run = source_run(io, m, live, source, leg);
+		io->run = source_run(io, live, source, leg);
 		switch (source) {
 		case FROM_ZEROS:
 			isw_pages_zero(io, io->cursor, io->run);
@@ -337,8 +338,6 @@ static enum verdict io_read(struct isw_io *io, struct isw_batch *batch)
 				return park(io, ISW_WAIT_WRITER);
 			break;
 		case FROM_NOWHERE:
-			if (mapping_moved(io->slab, m))
-				break;
 			io->status = BLK_STS_IOERR;
 			return DONE;
 		}

@@ -153,6 +153,16 @@ static const struct config backup_rotten = {
 	.writes = 2, .reads = 1, .discards = 1, .rots = 1, .disk_failures = 1,
 };
 
+static const struct config none_moves_to_rot = {
+	.wanted = 1, .donors = 2, .mapped = 1, .written = true, .integrity = true,
+	.reads = 2, .evicts = 1, .rots = 1,
+};
+
+static const struct config mirror_moves_to_rot = {
+	.wanted = 2, .donors = 3, .mapped = 2, .written = true, .integrity = true,
+	.reads = 2, .evicts = 1, .rots = 2,
+};
+
 #define RIGHT(name, config)						\
 TEST(name)								\
 {									\
@@ -190,6 +200,8 @@ RIGHT(mirror_with_backup_outlives_any_two_faults, mirror_backup)
 RIGHT(mirror_with_backup_moves_off_a_donor_that_evicts, mirror_backup_evicted)
 RIGHT(mirror_page_outlives_a_copy_that_rots, mirror_rotten)
 RIGHT(backup_page_outlives_a_copy_that_rots, backup_rotten)
+RIGHT(none_page_is_read_while_it_moves_to_a_copy_that_rots, none_moves_to_rot)
+RIGHT(mirror_page_is_read_while_it_moves_to_copies_that_rot, mirror_moves_to_rot)
 
 /* Every step that the donor's table allows is taken, none that it refuses. */
 TEST(sessions_use_the_whole_table_and_are_never_refused)
@@ -257,7 +269,9 @@ FINDS_OUT(sessions_made_anew_before_they_are_drained, DRAIN_SESSION_EARLY, none_
 FINDS_OUT(resumed_sessions_that_nobody_is_told_of, UP_WITHOUT_KICK, none_small)
 FINDS_OUT(grants_that_were_not_listed_and_stay, UP_WITH_OLD_GRANTS, none_revoked)
 FINDS_OUT(reads_that_see_the_word_before_the_mapping, READ_WORD_FIRST, none_broken)
-FINDS_OUT(reads_that_trust_a_mapping_older_than_the_word, READ_MAPPING_ONCE, none_bound)
+FINDS_OUT(reads_that_wait_with_a_mapping_that_moved, READ_MAPPING_ONCE, none_bound)
+FINDS_OUT(reads_that_trust_a_mapping_older_than_the_word, READ_GIVES_UP, none_bound)
+FINDS_OUT(reads_that_take_a_leg_that_may_come_back_for_gone, READ_GIVES_UP, none_moves_to_rot)
 FINDS_OUT(reads_that_compare_nothing, READ_UNCHECKED, mirror_rotten)
 FINDS_OUT(reads_that_compare_nothing_of_freed_pages, READ_TRUSTS_FREED, mirror_rotten)
 FINDS_OUT(slabs_unmapped_without_a_freeze, UNMAP_WITHOUT_FREEZE, none_bound)

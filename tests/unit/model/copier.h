@@ -35,8 +35,8 @@ static void copy_pass(const struct state *s)
 	if (!s->hint)
 		return;
 	/* it sees to the legs itself, before */
-	if ((s->m_op == OP_ADD || s->m_op == OP_RETIRE || s->m_op == OP_DROP) &&
-	    !broken(HINT_BEFORE_DRAIN))
+	if ((s->m_op == OP_ADD || s->m_op == OP_RETIRE || s->m_op == OP_DROP ||
+	     s->m_op == OP_BACK) && !broken(HINT_BEFORE_DRAIN))
 		return;
 	t.hint = broken(HINT_CLEARED_LATE);
 	t.c_fill = s->map & MAP_FROZEN ? 0 : (__u8)fill_of(s, s->map);

@@ -303,6 +303,8 @@ static void read_lost(struct state *t)
 {
 	if (!(t->failed >> t->r_floor) && !loss_allowed(t))
 		bad("a read fails although no copy was lost");
+	if (!isw_word_lost(word_of(t->word)))
+		bad("a read fails although there is a copy");
 	reader_reset(t, R_IDLE);
 	model_emit(t, true, "reader: EIO");
 }
@@ -373,6 +375,11 @@ static void read_look(const struct state *s)
 		model_emit(&t, true, "reader: asks the disk");
 		return;
 	case FROM_HELD:
+		if (s->r_stale && !broken(READ_MAPPING_ONCE)) {
+			reader_reset(&t, R_LOOK);
+			model_emit(&t, true, "reader: its mapping is not the word's");
+			return;
+		}
 		reader_reset(&t, R_PARK);
 		t.r_looked = broken(PARK_WITHOUT_LOOKING);
 		model_emit(&t, true, "reader: parks for a session");
@@ -390,11 +397,6 @@ static void read_look(const struct state *s)
 		model_emit(&t, true, "reader: parks for the writer");
 		return;
 	case FROM_NOWHERE:
-		if (s->r_stale && !broken(READ_MAPPING_ONCE)) {
-			reader_reset(&t, R_LOOK);
-			model_emit(&t, true, "reader: its mapping is not the word's");
-			return;
-		}
 		read_lost(&t);
 		return;
 	}

@@ -27,6 +27,7 @@ static void mapper_end(struct state *t)
 	t->m_phase = M_IDLE;
 	t->m_op = OP_NONE;
 	t->m_legs = 0;
+	t->m_was = 0;
 }
 
 /* Grants without a leg go back; their donors may use the memory at once. */
@@ -102,6 +103,28 @@ static void publish_again(const struct state *s)
 	model_emit(&t, true, "mapper: publishes once more");
 }
 
+/* May the retiring legs go, as far as the page is concerned? */
+static bool legs_may_go(const struct state *s, unsigned int retiring)
+{
+	__u64 word = word_of(s->word);
+
+	switch (model_config->broken) {
+	case DROP_UNCHECKED:
+		return true;
+	case DROP_TRUSTS_STAGED:
+		if (word & STAGED)
+			return true;
+		break;
+	case DROP_TRUSTS_ONE:
+		if (word & ISW_WORD_LEGS & ~isw_word_of_legs(retiring))
+			return true;
+		break;
+	default:
+		break;
+	}
+	return !isw_word_held_by(word, retiring, fill_of(s, s->map));
+}
+
 static void next_mapper_busy(const struct state *s)
 {
 	struct state t = *s;
@@ -116,6 +139,7 @@ static void next_mapper_busy(const struct state *s)
 		return;
 	}
 	if (s->m_phase == M_SCANNED) {
+		t.m_was = s->map;
 		mapper_start(&t, OP_DROP, s->m_legs, map_without(s->map, s->m_legs));
 		model_emit(&t, true, "mapper: publishes without legs %u", s->m_legs);
 		return;
@@ -127,6 +151,7 @@ static void next_mapper_busy(const struct state *s)
 	case OP_ADD:
 	case OP_RETIRE:
 	case OP_THAW:
+	case OP_BACK:
 		if (s->m_op == OP_THAW && !broken(HINT_LOST_FROZEN))
 			t.hint = 1;
 		kick(&t);
@@ -134,6 +159,13 @@ static void next_mapper_busy(const struct state *s)
 		model_emit(&t, true, "mapper: drained, kicks");
 		return;
 	case OP_DROP:
+		if (!legs_may_go(s, s->m_legs) && !broken(DROP_TRUSTS_STAGED)) {
+			mapper_start(&t, OP_BACK, 0, s->m_was);
+			model_emit(&t, true, "mapper: drained, legs %u are back",
+				   s->m_legs);
+			return;
+		}
+		/* fall through */
 	case OP_LOST:
 		if (!broken(CLEAR_BEFORE_DRAIN) && !broken(CLEAR_NOTHING))
 			t.word = word_pack(isw_word_drop_copies(word_of(s->word),
@@ -169,28 +201,6 @@ static void next_mapper_busy(const struct state *s)
 		model_emit(&t, true, "mapper: drained, gives back");
 		return;
 	}
-}
-
-/* May the retiring legs go, as far as the page is concerned? */
-static bool legs_may_go(const struct state *s, unsigned int retiring)
-{
-	__u64 word = word_of(s->word);
-
-	switch (model_config->broken) {
-	case DROP_UNCHECKED:
-		return true;
-	case DROP_TRUSTS_STAGED:
-		if (word & STAGED)
-			return true;
-		break;
-	case DROP_TRUSTS_ONE:
-		if (word & ISW_WORD_LEGS & ~isw_word_of_legs(retiring))
-			return true;
-		break;
-	default:
-		break;
-	}
-	return !isw_word_held_by(word, retiring, fill_of(s, s->map));
 }
 
 /* A slab without a leg gets one when it is written, or if the disk has a page. */

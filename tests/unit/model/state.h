@@ -46,7 +46,7 @@ enum rule {
 	COPY_END_UNCHECKED,		/* copies count, whatever the sequence */
 	COPY_NAMES_NOTHING,		/* no drain waits for the copier */
 	DROP_UNCHECKED,			/* a retiring leg, whatever is only there */
-	DROP_TRUSTS_STAGED,		/* a staged copy counts as one elsewhere */
+	DROP_TRUSTS_STAGED,		/* a copy staged before the drain is enough */
 	DROP_TRUSTS_ONE,		/* any one copy elsewhere is enough */
 	DROP_WITHOUT_OTHERS,		/* no leg that counts is live any more */
 	RETIRING_IS_WRITTEN,
@@ -66,7 +66,8 @@ enum rule {
 	UP_WITHOUT_KICK,
 	UP_WITH_OLD_GRANTS,		/* those not listed are not dropped */
 	READ_WORD_FIRST,		/* and the mapping after it */
-	READ_MAPPING_ONCE,		/* lost, though it was the mapping that moved */
+	READ_MAPPING_ONCE,		/* waits, though it was the mapping that moved */
+	READ_GIVES_UP,			/* no leg it knows of has the page: it is lost */
 	READ_UNCHECKED,			/* CRC not compared */
 	READ_TRUSTS_FREED,		/* nor if the page holds nothing any more */
 	UNMAP_WITHOUT_FREEZE,
@@ -107,7 +108,8 @@ enum { W_IDLE, W_WANT, W_PARK_BUSY, W_PARK_MAP, W_CLAIMED, W_MAPPED, W_POSTED,
 enum { R_IDLE, R_LOOK, R_MAPPED, R_PARK, R_POSTED, R_DISK, R_TAKEN };
 enum { C_IDLE, C_PASS, C_SNAP, C_READ, C_TAKEN, C_CLAIMED, C_POSTED, C_KICK };
 enum { M_IDLE, M_SCANNED, M_DRAIN };
-enum { OP_NONE, OP_ADD, OP_RETIRE, OP_DROP, OP_LOST, OP_UNMAP, OP_THAW, OP_GONE };
+enum { OP_NONE, OP_ADD, OP_RETIRE, OP_DROP, OP_LOST, OP_UNMAP, OP_THAW, OP_GONE,
+       OP_BACK };
 
 struct writer {
 	__u8 phase;
@@ -123,6 +125,7 @@ struct writer {
 struct state {
 	__u16 word, snap, suspect;	/* packed words */
 	__u16 map;			/* published */
+	__u16 m_was;			/* OP_DROP: before it */
 	__u8 donor[MAX_DONORS];		/* fsm.h */
 	__u8 mark[MAX_DONORS];		/* MARK_* */
 	__u8 mem[MAX_DONORS];		/* content */
@@ -153,7 +156,7 @@ struct state {
 	__u8 relents;
 	__u8 hint;			/* slab->degraded */
 	__u8 c_fill;			/* legs, a bit each; 8: and the disk */
-	__u8 pad[1];
+	__u8 pad[7];
 };
 
 #define MARK_GRANT	1		/* memory is lent for the slab */

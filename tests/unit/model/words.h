@@ -232,7 +232,7 @@ enum source { FROM_ZEROS, FROM_STAGED, FROM_LEG, FROM_BACKUP, FROM_HELD,
 static enum source source_of(const struct state *s, __u64 word, __u16 map,
 			     int *leg)
 {
-	bool held = false;
+	bool held = isw_word_legs(word) && !broken(READ_GIVES_UP);
 	int i;
 
 	if (!(word & WRITTEN))
