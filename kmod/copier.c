@@ -70,6 +70,7 @@ struct isw_copier {
 	bool stopping;
 	bool kicked;			/* while a slab is being copied */
 	bool disk_waits;		/* for the disk, in vain: in this go no more */
+	bool apart;			/* pages of one extent do not fail together */
 };
 
 struct isw_io *isw_copier_io(struct isw_device *dev, unsigned int extent)
@@ -414,6 +415,8 @@ static void extent_write(struct extent *e)
 	bool started;
 
 	e->phase = EXTENT_IDLE;
+	if (io->status == BLK_STS_IOERR && io->count > 1)
+		e->io.dev->copier->apart = true;
 	if (io->status != BLK_STS_OK)
 		return;
 	io->write = true;
@@ -638,9 +641,10 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 	u64 pages = isw_slab_pages(dev->slab_shift), i, needs;
 	atomic64_t *words = isw_slab_words(dev, slab);
 	struct isw_legs l;
+	u32 n, max = c->apart ? 1 : c->max;
 	bool frozen, ask;
-	u32 n;
 
+	c->apart = false;
 	WRITE_ONCE(slab->degraded, false);
 	smp_mb();	/* pairs with isw_slab_note_degraded() */
 	if (slab_legless(dev, slab)) {
@@ -656,8 +660,8 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 			break;
 		l = slab_legs(slab, &frozen);
 		needs = 0;
-		n = extent_find(e, words + i, min_t(u64, pages - i, c->max), &l,
-				disk, &needs);
+		n = extent_find(e, words + i, min_t(u64, pages - i, max), &l, disk,
+				&needs);
 		ask = n && takes_disk(e->words[0], l.live);
 		if (n && (!ask || disk_reader_may_start(c)))
 			extent_start(e, (words - dev->words) + i, n, needs, ask);

@@ -58,7 +58,26 @@ static void io_end(struct isw_io *io)
 			isw_stat_inc(io->dev->stats, read_errors);
 	}
 	if (!blk_mq_complete_request_remote(rq))
+		isw_io_complete(rq);
+}
+
+/*
+ * Requests are merged from what does not know of each other: a page that is lost
+ * does not take its neighbours with it.
+ */
+void isw_io_complete(struct request *rq)
+{
+	struct isw_io *io = blk_mq_rq_to_pdu(rq);
+	u32 i = 0;
+
+	if (likely(!io->some_lost)) {
 		blk_mq_end_request(rq, io->status);
+		return;
+	}
+	while (blk_update_request(rq, test_bit(i, io->lost) ? BLK_STS_IOERR :
+				  BLK_STS_OK, ISW_PAGE_SIZE))
+		i++;
+	__blk_mq_end_request(rq, io->status);
 }
 
 static enum verdict park(struct isw_io *io, enum isw_wait wait)
@@ -98,7 +117,7 @@ static enum source page_source(u64 word, u64 avoid, unsigned int live,
 		return FROM_LEG;
 	if (word & ISW_WORD_BACKUP & ~avoid)
 		return FROM_BACKUP;
-	/* @m may be without a leg that comes back: until its flag goes, it has it */
+	/* the mapping may be without one that comes back: its flag has not gone */
 	if (have)
 		return FROM_HELD;
 	return word & ISW_WORD_BUSY ? FROM_WRITER : FROM_NOWHERE;
@@ -197,6 +216,13 @@ static void read_suspect(struct isw_io *io)
 			   page, donor ? donor->name : "backup");
 }
 
+/* The next @count pages are done. */
+static void read_on(struct isw_io *io, u32 count)
+{
+	io->cursor += count;
+	io->disk_refused = false;
+}
+
 static bool crc_is_right(struct isw_io *io, u32 page, u32 crc)
 {
 	u64 word = atomic64_read(&io_words(io)[page]);
@@ -204,7 +230,7 @@ static bool crc_is_right(struct isw_io *io, u32 page, u32 crc)
 	/* one that was freed meanwhile: it is zeros now, not whatever came */
 	if (!(word & ISW_WORD_WRITTEN) || isw_word_crc(word) != crc)
 		return false;
-	io->cursor++;
+	read_on(io, 1);
 	return true;
 }
 
@@ -227,16 +253,14 @@ static void read_taken(struct isw_io *io)
 	if (io->dev->cfg.integrity)
 		isw_pages_crc(io, before, io->run, crc_is_right);
 	else
-		io->cursor = end;
+		read_on(io, io->run);
 	count_pages_in(io, io->cursor - before);
 	if (unlikely(io->cursor != end))
 		read_suspect(io);
-	else
-		io->disk_refused = false;
 }
 
-/* False: the word has moved, look again. */
-static bool read_staged(struct isw_io *io)
+/* If the word has moved meanwhile, nothing is done: look again. */
+static void read_staged(struct isw_io *io)
 {
 	struct isw_staging *st = &io->dev->backup->staging;
 	u64 word = atomic64_read(&io_words(io)[io->cursor]);
@@ -245,15 +269,14 @@ static bool read_staged(struct isw_io *io)
 
 	slot = isw_staging_get(st, io->page + io->cursor, isw_word_seq(word));
 	if (!slot)
-		return false;
+		return;
 	from = kmap_local_page(slot->page);
 	isw_pages_copy_from(io, io->cursor, from);
 	kunmap_local(from);
 	isw_staging_put(st, slot);
 	if (isw_io_is_request(io))
 		isw_stat_inc(io->dev->stats, pages_in_staged);
-	io->cursor++;
-	return true;
+	read_on(io, 1);
 }
 
 static enum verdict read_backup(struct isw_io *io)
@@ -268,10 +291,22 @@ static enum verdict read_backup(struct isw_io *io)
 static void read_backup_done(struct isw_io *io)
 {
 	io->from_disk = false;
-	if (unlikely(io->disk_status))
-		io->disk_refused = true;
-	else
+	if (likely(!io->disk_status))
 		read_taken(io);
+	else if (io->run > 1)
+		io->one_by_one = true;
+	else
+		io->disk_refused = true;
+}
+
+/* The run is lost; what is behind it may not be. */
+static void read_lost(struct isw_io *io)
+{
+	if (!io->some_lost)
+		bitmap_zero(io->lost, ISW_MAX_REQUEST / ISW_PAGE_SIZE);
+	io->some_lost = true;
+	bitmap_set(io->lost, io->cursor, io->run);
+	read_on(io, io->run);
 }
 
 static enum verdict read_leg(struct isw_io *io, struct isw_mapping *m, int leg,
@@ -314,11 +349,12 @@ static enum verdict io_read(struct isw_io *io, struct isw_batch *batch)
 				     &legs);
 		if (source == FROM_LEG)
 			leg = leg_for_read(io, m, legs);
-		io->run = source_run(io, live, source, leg);
+		io->run = io->one_by_one ? 1 :
+			  source_run(io, live, source, leg);
 		switch (source) {
 		case FROM_ZEROS:
 			isw_pages_zero(io, io->cursor, io->run);
-			io->cursor += io->run;
+			read_on(io, io->run);
 			break;
 		case FROM_STAGED:
 			read_staged(io);
@@ -339,7 +375,10 @@ static enum verdict io_read(struct isw_io *io, struct isw_batch *batch)
 			break;
 		case FROM_NOWHERE:
 			io->status = BLK_STS_IOERR;
-			return DONE;
+			if (!isw_io_is_request(io))
+				return DONE;	/* the copier wants all or none */
+			read_lost(io);
+			break;
 		}
 	}
 	return DONE;
@@ -551,6 +590,15 @@ static enum verdict io_write(struct isw_io *io, struct isw_batch *batch)
 
 /* ---- both --------------------------------------------------------------- */
 
+/* All of @io, whatever was read so far. */
+static void io_fail(struct isw_io *io)
+{
+	if (io->write)
+		write_fail(io);
+	io->some_lost = false;
+	io->status = BLK_STS_IOERR;
+}
+
 /* Take the request as far as it gets. Caller is inside an RCU section. */
 void isw_io_drive(struct isw_io *io, struct isw_batch *batch)
 {
@@ -565,9 +613,7 @@ void isw_io_drive(struct isw_io *io, struct isw_batch *batch)
 			v = DONE;
 		}
 		if (v == PARK && READ_ONCE(io->dev->dying)) {
-			if (io->write)
-				write_fail(io);
-			io->status = BLK_STS_IOERR;
+			io_fail(io);
 			v = DONE;
 		}
 		if (v == DONE)
@@ -607,6 +653,8 @@ void isw_io_reset(struct isw_io *io, u64 page, u32 count)
 	io->filled = false;
 	io->from_disk = false;
 	io->disk_refused = false;
+	io->one_by_one = false;
+	io->some_lost = false;
 	io->no_disk = false;
 	io->copying = false;
 	io->suspect = 0;
@@ -695,9 +743,7 @@ static void io_round_done(struct isw_io *io)
 			return;		/* isw_io_staged_end() */
 	}
 	if (!done && unlikely(!atomic_read(&io->acked)) && io_gives_up(io)) {
-		if (io->write)
-			write_fail(io);
-		io->status = BLK_STS_IOERR;
+		io_fail(io);
 		done = true;
 	}
 	if (done) {

@@ -58,6 +58,8 @@ struct isw_io {
 	bool from_disk;			/* read: the disk has been asked */
 	bool no_disk;			/* copier's: the disk is not to be asked */
 	bool disk_refused;		/* read: and could not read this page */
+	bool one_by_one;		/* read: nor some of a run */
+	bool some_lost;			/* read: the pages in @lost are */
 	bool copying;			/* copier: copies are being added */
 	u8 tries;			/* rounds that no leg acknowledged */
 	unsigned long failing_since;	/* jiffies: the first of them */
@@ -71,6 +73,7 @@ struct isw_io {
 	u64 copy;			/* read: ISW_WORD_ flag of where from */
 	u64 suspect;			/* read: word of a page that came wrong */
 	unsigned long deadline;		/* jiffies: fail if unmapped by then */
+	DECLARE_BITMAP(lost, ISW_MAX_REQUEST / ISW_PAGE_SIZE);
 
 	struct isw_mapping *mapping;	/* named while a WR may be under way */
 	atomic_t pending;		/* WRs under way, + 1 while posting */
@@ -113,6 +116,7 @@ void isw_io_start(struct isw_io *io, struct isw_batch *batch);
 void isw_io_reset(struct isw_io *io, u64 page, u32 count);
 void isw_io_drive(struct isw_io *io, struct isw_batch *batch);
 void isw_io_staged_end(struct isw_io *io);
+void isw_io_complete(struct request *rq);
 void isw_io_leg_done(struct isw_leg_wr *lw, bool ok);
 void isw_io_post(struct isw_io *io, struct isw_mapping *m, unsigned int legs,
 		 struct isw_batch *batch);

@@ -43,13 +43,6 @@ static void queue_rqs(isw_rq_list *list)
 	isw_batch_post(&batch);
 }
 
-static void complete_rq(struct request *rq)
-{
-	struct isw_io *io = blk_mq_rq_to_pdu(rq);
-
-	blk_mq_end_request(rq, io->status);
-}
-
 /*
  * The block layer's clock only tells that a request is old. It cannot be ended
  * while the transport may touch its pages: the watchdog (donor.c) sees to it
@@ -91,7 +84,7 @@ static void map_queues(struct blk_mq_tag_set *set)
 static const struct blk_mq_ops isw_mq_ops = {
 	.queue_rq	= queue_rq,
 	.queue_rqs	= queue_rqs,
-	.complete	= complete_rq,
+	.complete	= isw_io_complete,
 	.timeout	= timeout_rq,
 	.init_request	= init_request,
 	.map_queues	= map_queues,

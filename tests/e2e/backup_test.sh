@@ -30,7 +30,7 @@ load_end()
 	[ "$(lab_counter client lost_pages)" = 0 ]
 }
 
-# disk make|linear|error|hold|go-on|drop - see guest/backup-disk
+# disk make|linear|error|bad-page|hold|go-on|drop - see guest/backup-disk
 disk()
 {
 	lab_run client sh /tmp/backup-disk "$1"
@@ -416,6 +416,74 @@ test_without_a_backup_a_flipped_bit_is_an_error_and_never_delivered()
 	pattern_write 0 1 ANEWWORD
 	pattern_is 0 1 ANEWWORD
 	lab_run client infiniswapctl remove infiniswap0
+}
+
+# read_at_once - the first 16 pages, each by a read of its own, merged into one
+# request: how many of them fail, and how many were merged
+read_at_once()
+{
+	lab exec client --timeout 60 -- sh -c 'merged() { awk "{ print \$2 }" /sys/block/infiniswap0/stat; }
+		before=$(merged)
+		fio --name=at-once --filename=/dev/infiniswap0 --direct=1 --rw=read --bs=4k --size=64k \
+			--ioengine=io_uring --iodepth=16 --iodepth_batch=16 --continue_on_error=read \
+			--output-format=json 2>/dev/null |
+			sed -n "s/.*\"total_err\" : \([0-9]*\).*/\1/p"
+		echo $(($(merged) - before))'
+}
+
+# page_is NUMBER WORD
+page_is()
+{
+	lab_run client "yes $2 | head -c 4k >/run/wanted
+		dd if=/dev/infiniswap0 bs=4k skip=$1 count=1 iflag=direct status=none | cmp - /run/wanted"
+}
+
+# beside_a_bad_page - it alone fails, though all are one request
+beside_a_bad_page()
+{
+	local failed merged
+
+	{ read -r failed; read -r merged; } < <(read_at_once)
+	echo "$failed failed, $merged merged"
+	[ "$merged" = 15 ]
+	[ "$failed" = 1 ]
+	page_is 4 BESIDE.
+	page_is 6 BESIDE.
+	! page_is 5 BESIDE. || fail "the bad page was delivered"
+}
+
+test_pages_in_one_request_with_a_bad_one_are_read()
+{
+	lab_device_on 64M 1M
+	pattern_write 0 1 BESIDE.
+	lab_run client 'yes ISWFLIP | head -c 4k |
+		dd of=/dev/infiniswap0 bs=4k seek=5 iflag=fullblock oflag=direct'
+	# shellcheck disable=SC2016 # for the guest's shell
+	for donor in donor1 donor2; do
+		lab_run "$donor" 'memflip $(pidof infiniswapd) "ISWFLIP
+"'
+	done
+	beside_a_bad_page
+	lab_run client infiniswapctl remove infiniswap0
+}
+
+test_pages_beside_a_bad_sector_are_read_and_get_their_leg()
+{
+	device_on
+	pattern_write 0 1 BESIDE.
+	wait_for 20 lab_counter_is client staged_pages 0
+	daemon_kill donor1
+	daemon_kill donor2
+	wait_for 20 lab_counter_is client slabs_mapped 0
+	disk bad-page
+	beside_a_bad_page
+	daemon_up donor1
+	daemon_up donor2
+	wait_for 60 lab_counter_is client pages_copied 255
+	disk linear
+	wait_for 20 lab_counter_is client pages_copied 256
+	pattern_is 0 1 BESIDE.
+	device_off
 }
 
 test_module_goes()
