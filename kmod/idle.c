@@ -100,7 +100,7 @@ static unsigned int find_idle(struct isw_device *dev, unsigned long idle,
 		}
 		if (!READ_ONCE(slab->freed))
 			continue;
-		scanned++;
+		scanned += !!isw_slab_mapping(dev, slab); /* others cost nothing */
 		if (slab_idle(dev, slab, idle))
 			found[n++] = slab;
 	}
@@ -173,10 +173,14 @@ unsigned int isw_idle_give_back(struct isw_device *dev, unsigned long idle)
 		if (was[i]) {
 			isw_slab_clear_copies(dev, slabs[i], ISW_WORD_LEGS);
 			isw_slab_note_degraded(slabs[i]);
-			legs_return(dev, was[i]);
-			given++;
 		}
 		isw_slab_kick(dev, slabs[i]);
+	}
+	for (i = 0; i < n; i++) {
+		if (!was[i])
+			continue;
+		legs_return(dev, was[i]);	/* waits for a donor's answer */
+		given++;
 	}
 	return given;
 }

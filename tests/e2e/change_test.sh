@@ -103,6 +103,20 @@ test_slab_that_holds_a_page_stays()
 	device_off
 }
 
+# Once 64 of them were looked at in a second, whether they had a leg or not.
+test_empty_slab_is_found_among_thousands_that_were_discarded()
+{
+	lab_run client infiniswapctl create infiniswap0 --size 16G --slab-size 4M \
+		--redundancy none --slab-idle-timeout 2 --donor donor1=10.7.0.101
+	wait_for 20 lab_run client test -b /dev/infiniswap0
+	lab_run client "blkdiscard /dev/infiniswap0
+		dd if=/dev/urandom of=/dev/infiniswap0 bs=1M seek=8192 count=4 oflag=direct"
+	[ "$(lab_counter client slabs_mapped)" = 1 ]
+	lab_run client "blkdiscard -o 8G -l 4M /dev/infiniswap0"
+	wait_for 20 lab_counter_is client slabs_mapped 0
+	device_off
+}
+
 test_empty_slabs_serve_new_ones_when_no_donor_has_memory()
 {
 	# 24 slabs in all are lent, the device alone would keep them for an hour
