@@ -234,7 +234,6 @@ static bool legs_droppable(struct isw_device *dev, struct isw_slab *slab,
 static void legs_drop(struct isw_device *dev, struct isw_slab *slab)
 {
 	struct isw_mapping *m, was, next;
-	struct isw_legs l;
 	unsigned int i;
 
 	mutex_lock(&dev->lock);
@@ -250,15 +249,15 @@ static void legs_drop(struct isw_device *dev, struct isw_slab *slab)
 	next.retiring = 0;
 	isw_slab_publish(dev, slab, &next);
 	isw_slabs_drain(dev);
-	l = legs_view(&next);
-	if (isw_slab_held_by(dev, slab, was.retiring, isw_legs_fill(&l))) {
-		/* a read found that a copy on the others is bad */
+	if (!legs_droppable(dev, slab, &was)) {
+		/* a copy on the others is bad, or the others are away */
 		isw_slab_publish(dev, slab, &was);
 		isw_slabs_drain(dev);
 		isw_slab_kick(dev, slab);
 		goto out;
 	}
 	isw_slab_clear_copies(dev, slab, isw_word_of_legs(was.retiring));
+	isw_slab_kick(dev, slab);
 	for (i = 0; i < ISW_MAX_LEGS; i++) {
 		if (!(was.retiring & BIT(i)))
 			continue;
@@ -266,7 +265,6 @@ static void legs_drop(struct isw_device *dev, struct isw_slab *slab)
 		was.leg[i].donor->nr_slabs--;
 		isw_grant_spare(dev, &was.leg[i]);
 	}
-	isw_slab_kick(dev, slab);
 out:
 	mutex_unlock(&dev->lock);
 }

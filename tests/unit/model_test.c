@@ -252,7 +252,6 @@ FINDS_OUT(retiring_legs_dropped_with_the_only_copy, DROP_UNCHECKED, none_evicted
 FINDS_OUT(retiring_legs_dropped_for_a_staged_copy, DROP_TRUSTS_STAGED, backup_evicted)
 FINDS_OUT(retiring_legs_dropped_before_the_mirror_is_whole, DROP_TRUSTS_ONE, mirror_evicted)
 FINDS_OUT(retiring_legs_dropped_when_no_other_is_live, DROP_WITHOUT_OTHERS, none_evicted)
-FINDS_OUT(writes_to_retiring_legs, RETIRING_IS_WRITTEN, none_evicted)
 FINDS_OUT(write_ends_that_ignore_a_discard, END_IGNORES_DISCARD, none_bound)
 FINDS_OUT(writes_that_end_with_the_first_acknowledgment, END_AT_FIRST_ACK, mirror_small)
 FINDS_OUT(legs_that_failed_and_count, END_COUNTS_FAILED, mirror_small)

@@ -151,10 +151,8 @@ static void next_writer_claimed(const struct state *s, int n)
 	struct state t = *s;
 	struct writer *w = &t.w[n];
 	struct isw_legs l = legs_of(s, s->map);
-	unsigned int targets = l.live;
+	unsigned int targets = l.live & ~(unsigned int)l.retiring;
 
-	if (!broken(RETIRING_IS_WRITTEN))
-		targets &= ~(unsigned int)l.retiring;
 	if (s->map & MAP_FROZEN || (!targets && !model_config->backup)) {
 		w->phase = W_PARK_MAP;
 		w->looked = broken(PARK_WITHOUT_LOOKING);

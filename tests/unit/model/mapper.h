@@ -125,6 +125,19 @@ static bool legs_may_go(const struct state *s, unsigned int retiring)
 	return !isw_word_held_by(word, retiring, fill_of(s, s->map));
 }
 
+/* Looked at once more after the drain, with what is live then. */
+static bool legs_may_still_go(const struct state *s)
+{
+	struct isw_legs l = legs_of(s, s->m_was);
+
+	if (broken(DROP_TRUSTS_STAGED))
+		return true;
+	if (isw_legs_retire(&l, model_config->wanted) != s->m_legs &&
+	    !broken(DROP_WITHOUT_OTHERS))
+		return false;
+	return legs_may_go(s, s->m_legs);
+}
+
 static void next_mapper_busy(const struct state *s)
 {
 	struct state t = *s;
@@ -159,7 +172,7 @@ static void next_mapper_busy(const struct state *s)
 		model_emit(&t, true, "mapper: drained, kicks");
 		return;
 	case OP_DROP:
-		if (!legs_may_go(s, s->m_legs) && !broken(DROP_TRUSTS_STAGED)) {
+		if (!legs_may_still_go(s)) {
 			mapper_start(&t, OP_BACK, 0, s->m_was);
 			model_emit(&t, true, "mapper: drained, legs %u are back",
 				   s->m_legs);

@@ -49,7 +49,6 @@ enum rule {
 	DROP_TRUSTS_STAGED,		/* a copy staged before the drain is enough */
 	DROP_TRUSTS_ONE,		/* any one copy elsewhere is enough */
 	DROP_WITHOUT_OTHERS,		/* no leg that counts is live any more */
-	RETIRING_IS_WRITTEN,
 	END_IGNORES_DISCARD,		/* a write's copies count although it was freed */
 	END_AT_FIRST_ACK,		/* not when all work requests are back */
 	END_COUNTS_FAILED,		/* legs that did not acknowledge count */
