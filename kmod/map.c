@@ -23,6 +23,7 @@
 #include "trace.h"
 
 #define MAP_PERIOD	HZ
+#define BIND_TIME	(HZ / 10)	/* then others have dev->lock */
 #define REDRAW_PERIOD	(30 * HZ)
 
 void isw_map_kick(struct isw_device *dev)
@@ -86,30 +87,45 @@ static bool slab_bind(struct isw_device *dev, struct isw_slab *slab)
 	return true;
 }
 
+/* Sessions that come back and evictions wait for dev->lock. */
+static bool bind_over(const struct isw_device *dev, unsigned long until)
+{
+	return READ_ONCE(dev->stopping) || READ_ONCE(dev->evict_waits) ||
+	       time_after_eq(jiffies, until);
+}
+
 /*
  * Serve the slabs that wait, each once. Each was unmapped, and drained when it
  * became so: nothing to drain here. A slab that is mapped waited for something
- * else, DMA addresses for instance, and may try again.
+ * else, DMA addresses for instance, and may try again. False: no donor has memory.
  */
-static void bind_wanted(struct isw_device *dev)
+static bool bind_wanted(struct isw_device *dev, unsigned long until)
 {
 	struct isw_slab *slab;
+	bool served = true;
 
 	want_splice(dev, &dev->want, &dev->serving);
-	while ((slab = serving_first(dev))) {
-		if (!isw_slab_mapping(dev, slab) && !slab_bind(dev, slab))
+	while (!bind_over(dev, until) && (slab = serving_first(dev))) {
+		served = isw_slab_mapping(dev, slab) || slab_bind(dev, slab);
+		if (!served)
 			break;
 		want_done(dev, slab);
 	}
 	want_splice(dev, &dev->serving, &dev->want);
+	return served;
 }
 
-static void refill(struct isw_device *dev)
+/* True: it went well so far, and there is more to do. */
+static bool refill(struct isw_device *dev, unsigned long until)
 {
+	bool served;
+
 	do {
-		bind_wanted(dev);
-	} while (!READ_ONCE(dev->stopping) && !READ_ONCE(dev->evict_waits) &&
-		 !isw_grants_refill(dev));
+		served = bind_wanted(dev, until);
+		if (bind_over(dev, until))
+			return served;
+	} while (!isw_grants_refill(dev));
+	return false;
 }
 
 /* ---- connections -------------------------------------------------------- */
@@ -193,14 +209,14 @@ static void give_up_lost(struct isw_device *dev)
  * Slabs that have been empty for a while; at once if another slab has been
  * waiting for a mapping and no donor has memory for it.
  */
-static void give_back(struct isw_device *dev)
+static void give_back(struct isw_device *dev, unsigned long until)
 {
 	unsigned long idle = READ_ONCE(dev->cfg.slab_idle_timeout) * HZ;
 
 	if (!list_empty_careful(&dev->want))
 		idle = 0;
 	if (isw_idle_give_back(dev, idle))
-		bind_wanted(dev);
+		bind_wanted(dev, until);
 }
 
 /* Donors that the operator wants to do without and that hold nothing of ours. */
@@ -218,6 +234,7 @@ void isw_map_work(struct work_struct *work)
 {
 	struct isw_device *dev = container_of(to_delayed_work(work),
 					      struct isw_device, map_work);
+	unsigned long until, delay;
 
 	mutex_lock(&dev->lock);
 	if (dev->stopping) {
@@ -229,14 +246,15 @@ void isw_map_work(struct work_struct *work)
 	connect_spares(dev);
 	isw_evict_settle(dev);
 	isw_grants_trim(dev);
-	bind_wanted(dev);
-	give_back(dev);
-	refill(dev);
+	until = jiffies + BIND_TIME;
+	bind_wanted(dev, until);
+	give_back(dev, until);
+	delay = refill(dev, until) ? 0 : MAP_PERIOD;
 	leave_drained(dev);
 	mutex_unlock(&dev->lock);
 	isw_copier_kick(dev);
 	if (!READ_ONCE(dev->stopping))
-		queue_delayed_work(isw_map_wq, &dev->map_work, MAP_PERIOD);
+		queue_delayed_work(isw_map_wq, &dev->map_work, delay);
 }
 
 /* Every 50 ms: watch the sessions, and let parked requests see the clock. */
