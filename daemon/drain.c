@@ -56,6 +56,12 @@ void drain_start(const char *why)
 	msg_status_all();
 }
 
+void drain_tick(void)
+{
+	if (active)
+		msg_status_all();
+}
+
 void drain_check(void)
 {
 	if (!active)

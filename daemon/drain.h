@@ -8,6 +8,8 @@
 /* The second call ends the daemon at once. */
 void drain_start(const char *why);
 bool drain_active(void);
+/* Each second: clients that could not hear of it, or have come back, are told. */
+void drain_tick(void);
 /* Ends the daemon when no grant is left, or time is up. */
 void drain_check(void);
 

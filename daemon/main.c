@@ -86,7 +86,7 @@ static void timer_ready(struct source *src)
 	admin_tick();
 	notify_watchdog();
 	pool_tick();
-	drain_check();
+	drain_tick();
 	ticks++;
 }
 

@@ -171,7 +171,8 @@ static int donor_try(struct isw_donor *donor)
 	int ret;
 
 	WRITE_ONCE(donor->error, false);
-	WRITE_ONCE(donor->draining, false);
+	if (READ_ONCE(donor->state) == ISW_DONOR_CONNECTING)
+		WRITE_ONCE(donor->draining, false);	/* else it still does */
 	ret = isw_session_connect(donor);
 	if (ret)
 		return ret;

@@ -32,6 +32,7 @@ void isw_resume_kick(struct isw_donor *donor)
 		isw_slab_note_degraded(slab);
 		isw_slab_kick(dev, slab);
 	}
+	isw_evict_kick(dev);	/* deadlines that passed over it meanwhile */
 }
 
 /*
@@ -132,6 +133,7 @@ static int give_back(struct isw_donor *donor, struct isw_grant_id id)
 static int compare_list(struct isw_donor *donor, bool ours)
 {
 	struct isw_msg_grants *raw = donor->list_buf;
+	unsigned long until = jiffies + AWAIT_GRANTS;
 	u32 from = 0, count, i;
 	int ret;
 
@@ -156,6 +158,8 @@ static int compare_list(struct isw_donor *donor, bool ours)
 			return ret;
 		if (call.answer.grants.next && call.answer.grants.next <= from)
 			return -EPROTO;	/* it would go round for ever */
+		if (time_after(jiffies, until))
+			return -ETIMEDOUT;	/* or nearly so */
 		from = call.answer.grants.next;
 	} while (from);
 	return 0;
