@@ -45,11 +45,10 @@ static int donor_clear_address(struct isw_donor *donor, const char *page,
 	}
 	if (!donor->addr.ss_family)
 		return 0;
-	if (!donor->drain || READ_ONCE(donor->state) != ISW_DONOR_IDLE)
+	if (!donor->drain || isw_device_forget_donor(dev, donor))
 		return refuse(donor, "address", page, count,
 			      "not drained: set drain and wait for state drained",
 			      -EBUSY);
-	isw_device_forget_donor(dev, donor);
 	configfs_undepend_item(&donor->item);
 	return 0;
 }
@@ -88,6 +87,7 @@ static int donor_set_address(struct isw_donor *donor, const char *text)
 			return ret;
 	}
 	mutex_lock(&dev->lock);
+	isw_donor_reset(donor);		/* what is known is of another one */
 	donor->addr = addr;
 	mutex_unlock(&dev->lock);
 	if (!dev->powered)

@@ -23,6 +23,7 @@
 
 static LIST_HEAD(isw_devices);
 static DEFINE_MUTEX(isw_devices_lock);
+static unsigned int least_sge = ISW_MAX_SEGMENTS;	/* of all HCAs so far */
 
 /* ---- requests driven again ---------------------------------------------- */
 
@@ -272,13 +273,13 @@ static void sessions_stop(struct isw_device *dev)
 	isw_hcas_free(dev);
 }
 
-/* Every donor with an address was tried and is not connected. */
+/* Every donor that may be used was tried and is not connected. */
 static bool all_failed(struct isw_device *dev)
 {
 	struct isw_donor *donor;
 
 	list_for_each_entry(donor, &dev->donors, node)
-		if (donor->addr.ss_family &&
+		if (donor->addr.ss_family && !READ_ONCE(donor->drain) &&
 		    (READ_ONCE(donor->state) != ISW_DONOR_IDLE ||
 		     !READ_ONCE(donor->failures)))
 			return false;
@@ -372,6 +373,8 @@ int isw_device_power_on(struct isw_device *dev)
 	if (ret)
 		goto err_stop;
 	mutex_lock(&dev->hca_lock);
+	if (list_empty(&dev->hcas))	/* whichever leads to the first donor */
+		dev->max_sge = min(dev->max_sge, READ_ONCE(least_sge));
 	dev->sge_fixed = true;
 	mutex_unlock(&dev->hca_lock);
 	ret = isw_disk_add(dev);
@@ -420,6 +423,18 @@ int isw_device_power_off(struct isw_device *dev)
 	dev->powered = false;
 	isw_info(dev, "powered off\n");
 	return 0;
+}
+
+/* One that may turn out to lead to a donor; some speak no protocol that can. */
+void isw_devices_add_hca(struct ib_device *ibdev)
+{
+	u32 port = rdma_start_port(ibdev);
+
+	if (!rdma_cap_ib_cm(ibdev, port) && !rdma_cap_iw_cm(ibdev, port))
+		return;
+	mutex_lock(&isw_devices_lock);
+	least_sge = min(least_sge, isw_hca_sge(ibdev));
+	mutex_unlock(&isw_devices_lock);
 }
 
 void isw_devices_remove_hca(struct ib_device *ibdev)
@@ -500,18 +515,25 @@ void isw_devices_wake(void)
 
 /*
  * A drained donor, idle and without a leg, goes while the device is powered:
- * after this nothing knows it but the list of donors.
+ * after this nothing knows it but the list of donors. -EBUSY: map_work was just
+ * about to connect to it.
  */
-void isw_device_forget_donor(struct isw_device *dev, struct isw_donor *donor)
+int isw_device_forget_donor(struct isw_device *dev, struct isw_donor *donor)
 {
 	lockdep_assert_held(&dev->power_lock);
 	mutex_lock(&dev->lock);
+	if (donor->state != ISW_DONOR_IDLE) {
+		mutex_unlock(&dev->lock);
+		return -EBUSY;
+	}
 	donor->addr.ss_family = 0;	/* never connected again */
 	donor->drain = false;
 	mutex_unlock(&dev->lock);
+	flush_work(&donor->fail_work);
 	flush_delayed_work(&donor->work);
 	flush_delayed_work(&dev->tick_work);	/* it may have seen the donor */
 	mutex_lock(&isw_devices_lock);		/* so may isw_hca_remove() */
 	mutex_unlock(&isw_devices_lock);
 	isw_sysfs_remove_donor(donor);
+	return 0;
 }

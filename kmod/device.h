@@ -168,10 +168,11 @@ struct isw_device *isw_device_create(const char *name);
 void isw_device_free(struct isw_device *dev);
 int isw_device_power_on(struct isw_device *dev);
 int isw_device_power_off(struct isw_device *dev);
+void isw_devices_add_hca(struct ib_device *ibdev);
 void isw_devices_remove_hca(struct ib_device *ibdev);
 int isw_devices_check_sleep(bool hibernation);
 void isw_devices_wake(void);
-void isw_device_forget_donor(struct isw_device *dev, struct isw_donor *donor);
+int isw_device_forget_donor(struct isw_device *dev, struct isw_donor *donor);
 void isw_device_redrive(struct isw_device *dev, struct list_head *ios);
 
 #define isw_err(dev, fmt, ...)	pr_err("%s: " fmt, (dev)->name, ##__VA_ARGS__)

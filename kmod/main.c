@@ -20,6 +20,7 @@ struct workqueue_struct *isw_io_wq, *isw_map_wq, *isw_conn_wq, *isw_backup_wq,
 static int hca_added(struct ib_device *ibdev)
 {
 	ib_set_client_data(ibdev, &isw_ib_client, ibdev);
+	isw_devices_add_hca(ibdev);
 	return 0;
 }
 

@@ -93,13 +93,21 @@ static int hca_create_queues(struct isw_device *dev, struct isw_hca *hca)
 	return ret;
 }
 
-/* Limits that the disk was added with bind every HCA that comes later. */
-static int hca_check_sge(struct isw_device *dev, struct ib_device *ibdev)
+/* Segments that a work request may have. */
+unsigned int isw_hca_sge(const struct ib_device *ibdev)
 {
 	unsigned int sge = min_t(u32, ISW_MAX_SEGMENTS, ibdev->attrs.max_send_sge);
 
 	if (ibdev->attrs.max_sge_rd)
 		sge = min_t(u32, sge, ibdev->attrs.max_sge_rd);
+	return sge;
+}
+
+/* Limits that the disk was added with bind every HCA that comes later. */
+static int hca_check_sge(struct isw_device *dev, struct ib_device *ibdev)
+{
+	unsigned int sge = isw_hca_sge(ibdev);
+
 	if (sge >= dev->max_sge)
 		return 0;
 	if (dev->sge_fixed) {
@@ -573,6 +581,7 @@ int isw_session_break(struct isw_donor *donor, u8 role, unsigned int index)
 	struct isw_session *s = &donor->session;
 	struct ib_qp_attr attr = { .qp_state = IB_QPS_ERR };
 	struct isw_conn *conn = &s->control;
+	unsigned int noio;
 	int ret = -ENOTCONN;
 
 	if (index >= donor->dev->cfg.queues)
@@ -582,9 +591,11 @@ int isw_session_break(struct isw_donor *donor, u8 role, unsigned int index)
 	else if (role == ISW_ROLE_WRITE)
 		conn = &s->write[index];
 
+	noio = memalloc_noio_save();	/* swap may need this session */
 	mutex_lock(&s->setup);
 	if (isw_donor_live(donor))
 		ret = ib_modify_qp(conn->id->qp, &attr, IB_QP_STATE);
 	mutex_unlock(&s->setup);
+	memalloc_noio_restore(noio);
 	return ret;
 }

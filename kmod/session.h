@@ -70,6 +70,7 @@ int isw_session_break(struct isw_donor *donor, u8 role, unsigned int index);
 extern struct ib_client isw_ib_client;
 
 void isw_hcas_free(struct isw_device *dev);
+unsigned int isw_hca_sge(const struct ib_device *ibdev);
 void isw_hca_remove(struct isw_device *dev, struct ib_device *ibdev);
 
 /* A work request is about to be posted. */
