@@ -127,12 +127,13 @@ void *ctrl_answer(struct session *s, unsigned int slot, uint16_t type)
 /*
  * Nobody needs to know at once that an answer is out: it is found when the next
  * request wakes us, and a heartbeat costs one wake-up, not two. Unless there
- * are so few receives left that the next request may find none, or this is the
- * last answer.
+ * are so few receives left that the next request may find none, this is the
+ * last answer, or news wait for a place.
  */
 static bool send_is_awaited(const struct session *s)
 {
-	return s->ctrl->posted <= ISW_CTRL_CREDITS || s->client->leaving;
+	return s->ctrl->posted <= ISW_CTRL_CREDITS || s->client->leaving ||
+	       s->untold;
 }
 
 void ctrl_send(struct session *s, unsigned int slot)

@@ -21,7 +21,8 @@
 #include "session.h"
 #include "util.h"
 
-#define GRANTS_LIMIT	65536u
+/* Each is a mapping of its own: vm.max_map_count is 65530, and others need some. */
+#define GRANTS_LIMIT	60000u
 #define NO_GRANT	UINT32_MAX
 
 /* Renewals of one client under way: those of its neighbours want their turn. */
@@ -478,14 +479,16 @@ void grants_abandon(struct client *client)
 }
 
 /* Pages set aside for this are of no use to the host. */
-void grants_stop_mapping(void)
+uint64_t grants_stop_mapping(void)
 {
+	uint64_t back = 0;
 	uint32_t i;
 
 	for (i = 0; used && i < grants_size; i++)
 		if (grants[i].state == GRANT_MAKING &&
 		    !grants[i].region->huge_only)
-			region_stop(grants[i].region);
+			back += region_stop(grants[i].region);
+	return back;
 }
 
 void grants_drop(struct client *client)

@@ -5,7 +5,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include <infiniswap/wire.h>
 
@@ -64,8 +63,8 @@ void grants_renew(struct client *client);
 void grants_leave(const struct device *dev);
 /* The session that has asked for what is being made for @client is gone. */
 void grants_abandon(struct client *client);
-/* The host needs its memory: refuse what is still being mapped. */
-void grants_stop_mapping(void);
+/* The host needs its memory: refuse what is still being mapped. Bytes that come back. */
+uint64_t grants_stop_mapping(void);
 /* Take all grants of @client back. */
 void grants_drop(struct client *client);
 

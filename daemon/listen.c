@@ -28,7 +28,6 @@
 struct cm_event {
 	enum rdma_cm_event_type type;
 	struct rdma_cm_id *id;
-	int status;
 	struct rdma_conn_param conn;
 	uint8_t private_data[UINT8_MAX];
 };
@@ -249,7 +248,6 @@ static void event_copy(const struct rdma_cm_event *from, struct cm_event *to)
 {
 	to->type = from->event;
 	to->id = from->id;
-	to->status = from->status;
 	to->conn = from->param.conn;
 	if (to->conn.private_data)
 		memcpy(to->private_data, to->conn.private_data,

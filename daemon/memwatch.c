@@ -97,6 +97,10 @@ static void respond(const struct isw_memory *m, bool stalled)
 	uint64_t need = isw_pressure_need(&pressure, m, opt->headroom);
 
 	set_level(isw_pressure_level(&pressure, m, opt->headroom, stalled), m);
+	/* First of all: what comes back by it need not be had of others. */
+	if (level != ISW_PRESSURE_NONE)
+		need = isw_pressure_less(need, pool_stop_filling() +
+					 grants_stop_mapping());
 	need = isw_pressure_less(need, pool_leaving() + grant_leaving());
 	need = isw_pressure_less(need, pool_shrink(need));
 	need = isw_pressure_less(need, evict_coming());
@@ -106,8 +110,6 @@ static void respond(const struct isw_memory *m, bool stalled)
 			evict_call_off();
 		return;
 	}
-	pool_stop_filling();
-	grants_stop_mapping();
 	evict_start(need, level == ISW_PRESSURE_URGENT,
 		    m->available >= opt->headroom ? "cgroup" :
 		    stalled ? "stall" : "headroom");

@@ -178,11 +178,10 @@ void pool_fill(void)
 	region_start(r, REGION_MAP, NULL, fill_done);
 }
 
-void pool_stop_filling(void)
+uint64_t pool_stop_filling(void)
 {
 	/* Pages set aside for this are of no use to the host. */
-	if (filling && !filling->huge_only)
-		region_stop(filling);
+	return filling && !filling->huge_only ? region_stop(filling) : 0;
 }
 
 uint64_t pool_shrink(uint64_t need)

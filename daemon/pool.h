@@ -15,8 +15,8 @@ struct region *pool_take(uint64_t length);
 bool pool_room(struct region *r);
 /* Prepare what is missing, if the host can spare it, but not too fast. */
 void pool_fill(void);
-/* The host needs its memory: not even what is being prepared. */
-void pool_stop_filling(void);
+/* The host needs its memory, even what is being prepared. Bytes that come back. */
+uint64_t pool_stop_filling(void);
 /*
  * Give back prepared memory until that is @need bytes, or nothing is left that
  * the host could use. Returns how much.

@@ -101,7 +101,7 @@ static int region_populate(struct region *r)
 		return ECANCELED;
 	if (madvise((char *)r->addr + r->populated, len, MADV_POPULATE_WRITE))
 		return errno;
-	r->populated += len;
+	__atomic_store_n(&r->populated, r->populated + len, __ATOMIC_RELEASE);
 	mapping_is_less(len);
 	return 0;
 }
@@ -165,6 +165,7 @@ static bool region_run(struct job *job)
 	if (r->steps & REGION_MAP && r->error) {
 		mapping_is_less(r->length - r->populated);
 		region_unmap(r);
+		__atomic_store_n(&r->populated, 0, __ATOMIC_RELEASE);
 	}
 	if (!r->error && begins(r, REGION_REG))
 		r->error = region_register(r);
@@ -237,9 +238,14 @@ void region_start(struct region *r, unsigned int steps, struct domain *target,
 	work_submit(&r->job);
 }
 
-void region_stop(struct region *r)
+uint64_t region_stop(struct region *r)
 {
+	uint64_t back;
+
 	__atomic_store_n(&r->stop, true, __ATOMIC_RELAXED);
+	back = __atomic_load_n(&r->populated, __ATOMIC_ACQUIRE);
+	/* of one that is all there nothing can be stopped any more */
+	return r->length == back || (back && r->huge) ? 0 : back;
 }
 
 uint64_t regions_mapping(void)

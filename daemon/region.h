@@ -44,7 +44,7 @@ struct region {
 	/* The job under way. */
 	unsigned int steps;
 	unsigned int left;		/* of them */
-	uint64_t populated;		/* bytes, from the start; the worker's */
+	uint64_t populated;		/* bytes, from the start; atomic: the worker's */
 	bool stop;			/* atomic: see region_stop() */
 	struct domain *target;		/* to register in */
 	int error;			/* of the first step that failed */
@@ -60,9 +60,9 @@ void region_start(struct region *r, unsigned int steps, struct domain *target,
 		  void (*done)(struct region *r));
 /*
  * Nobody wants any more what is being mapped: it ends soon, with ECANCELED and
- * nothing mapped, or is through already.
+ * nothing mapped, or is through already. Returns the bytes that the host gets back.
  */
-void region_stop(struct region *r);
+uint64_t region_stop(struct region *r);
 /* Bytes that jobs are still to take from the host: not missing there yet. */
 uint64_t regions_mapping(void);
 

@@ -348,7 +348,7 @@ static void test_shares(void)
 	unlink(path);
 }
 
-/* 64 MiB of 1 TiB are 4 of 65536 places. */
+/* 64 MiB of 1 TiB are 4 of 60000 places. */
 static void test_places_are_shared(void)
 {
 	struct isw_grant_info g;
