@@ -105,7 +105,7 @@ test_donors_evict_in_turn_under_load_and_no_page_is_lost()
 	for round in 1 2; do
 		for donor in donor1 donor2 donor3; do
 			evictions=$(lab_counter client evictions)
-			tell "$donor" evict 20000 4
+			tell "$donor" evict "$(lab_time 20)000" 4
 			wait_for 20 lab_counter_above client evictions "$evictions"
 			wait_for 30 told_is "$donor" released $((round * 4))
 			tell "$donor" lend 250
