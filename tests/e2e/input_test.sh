@@ -215,8 +215,8 @@ switching_on()
 		"infiniswap9: power: 1: no memory for 1044480 slabs" \
 		size=255T slab_size=256M redundancy=none "@d=$donor"
 	power "more than this memory can describe" ENOMEM \
-		"infiniswap9: power: 1: no memory for 1536 slabs" \
-		size=96G slab_size=64M redundancy=none "@d=$donor"
+		"infiniswap9: power: 1: no memory for $((1536 * ${LAB_MEM_FACTOR:-1})) slabs" \
+		"size=$((96 * ${LAB_MEM_FACTOR:-1}))G" slab_size=64M redundancy=none "@d=$donor"
 	power "a donor that does not exist, errno" ENOTCONN "$none" "$good" @d=10.7.0.77
 	power "a donor that does not exist, reason" ENOTCONN \
 		"infiniswap9: d: 10.7.0.77:9400: no session: " "$good" @d=10.7.0.77

@@ -6,18 +6,23 @@ Reads suites from standard input, one a line: NAME, time limit in seconds and sh
 command, separated by tabs. Prints one KTAP document with a subtest for each suite, the
 slowest tests, the failures, and last of all "N passed, N failed, N skipped".
 
+ISW_CHECK_JOBS suites run at a time (1), each one's output in one piece if they are
+several; what stands behind an empty line waits for all before it.
+
 What a suite planned and did not report is a failure, and so are a time limit that passed,
 an exit status that its results do not explain, and a skip without a reason. All
 suites together have 85 minutes (ISW_CHECK_LIMIT: seconds), because nobody runs before a
 merge what takes longer.
 """
 
+import concurrent.futures
 import os
 import re
 import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 # Seconds that a suite has after SIGTERM to take its guests down.
@@ -154,27 +159,60 @@ class Running:
         self.signal(signal.SIGKILL)
 
 
-running = None
+running = set()
 
 
-def run(name, command, seconds, limit):
-    """Run one suite and print its output, indented; return its Suite. LIMIT says what SECONDS are."""
-    global running
-    suite = Suite(name)
-    say(f"# Subtest: {name}")
-    running = Running(command)
-    for line in running.lines(seconds):
-        say(f"  {line}".rstrip())
+def run(suite, command, seconds, limit, tell):
+    """Run one suite and tell its output, indented. LIMIT says what SECONDS are."""
+    process = Running(command)
+    running.add(process)
+    for line in process.lines(seconds):
+        tell(f"  {line}".rstrip())
         suite.feed(line)
-    untold = suite.end(running.process.wait(), limit if running.over_limit else None)
-    running = None
+    untold = suite.end(process.process.wait(), limit if process.over_limit else None)
+    running.discard(process)
     for reason in untold:
-        say(f"  # {reason}")
-    return suite
+        tell(f"  # {reason}")
 
 
 def say(line):
     print(line, flush=True)
+
+
+class Work:
+    """What is to be run, at most so many suites at a time, until a deadline."""
+
+    def __init__(self, jobs, seconds):
+        self.jobs = jobs
+        self.deadline = time.monotonic() + seconds
+        self.limit = f"time limit of {seconds} s for all suites"
+        self.printing = threading.Lock()
+
+    def suite(self, number, name, limit, command):
+        """Run it and print what comes of it; return its Suite."""
+        told = []
+        tell = say if self.jobs == 1 else told.append
+        suite = Suite(name)
+        left = self.deadline - time.monotonic()
+        tell(f"# Subtest: {name}")
+        if left <= 0:
+            suite.add("failed", f"not run: {self.limit} passed")
+        elif left < int(limit):
+            run(suite, command, left, self.limit, tell)
+        else:
+            run(suite, command, int(limit), f"time limit of {limit} s", tell)
+        seconds = time.monotonic() - suite.began
+        tell(f"{'ok' if suite.passed() else 'not ok'} {number} {name} # {seconds:.1f} s")
+        with self.printing:
+            for line in told:
+                say(line)
+        return suite
+
+    def run(self, group):
+        """Run a group of (number, (name, limit, command)); return its suites in order."""
+        with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
+            begun = [pool.submit(self.suite, number, *line) for number, line in group]
+            return [suite.result() for suite in begun]
 
 
 def summary(suites):
@@ -201,39 +239,34 @@ def summary(suites):
 
 
 def interrupted(number, _frame):
-    """Ctrl-C or SIGTERM: the suite that runs gets it too, and cleans up, before we go."""
-    if running:
-        running.signal(signal.SIGTERM)
+    """Ctrl-C or SIGTERM: the suites that run get it too, and clean up, before we go."""
+    deadline = time.monotonic() + GRACE
+    processes = list(running)
+    for process in processes:
+        process.signal(signal.SIGTERM)
+    for process in processes:
         try:
-            running.process.wait(GRACE)
+            process.process.wait(max(0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            running.signal(signal.SIGKILL)
-    sys.exit(128 + number)
+            process.signal(signal.SIGKILL)
+    os._exit(128 + number)      # nothing that still waits for its turn begins
 
 
 def main():
-    work = [line.rstrip("\n").split("\t", 2) for line in sys.stdin if line.strip()]
+    groups = [[]]
+    for line in sys.stdin:
+        if line.strip():
+            number = sum(map(len, groups)) + 1
+            groups[-1].append((number, line.rstrip("\n").split("\t", 2)))
+        else:
+            groups.append([])
     signal.signal(signal.SIGTERM, interrupted)
     signal.signal(signal.SIGINT, interrupted)
-    seconds = int(os.environ.get("ISW_CHECK_LIMIT", TOTAL_LIMIT))
-    deadline = time.monotonic() + seconds
-    all_limit = f"time limit of {seconds} s for all suites"
+    work = Work(int(os.environ.get("ISW_CHECK_JOBS", 1)),
+                int(os.environ.get("ISW_CHECK_LIMIT", TOTAL_LIMIT)))
     say("KTAP version 1")
-    say(f"1..{len(work)}")
-    suites = []
-    for number, (name, limit, command) in enumerate(work, 1):
-        left = deadline - time.monotonic()
-        if left <= 0:
-            suite = Suite(name)
-            suite.add("failed", f"not run: {all_limit} passed")
-        elif left < int(limit):
-            suite = run(name, command, left, all_limit)
-        else:
-            suite = run(name, command, int(limit), f"time limit of {limit} s")
-        suites.append(suite)
-        seconds = time.monotonic() - suite.began
-        say(f"{'ok' if suite.passed() else 'not ok'} {number} {name} # {seconds:.1f} s")
-    sys.exit(summary(suites))
+    say(f"1..{sum(map(len, groups))}")
+    sys.exit(summary([suite for group in groups for suite in work.run(group)]))
 
 
 if __name__ == "__main__":

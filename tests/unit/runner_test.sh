@@ -163,6 +163,35 @@ test_all_suites_together_have_a_limit_too()
 	[ $((SECONDS - began)) -lt 10 ]
 }
 
+# Each says that it has begun and waits until the other has: alone it never ends.
+test_suites_run_at_the_same_time_if_told_to_and_each_speaks_in_one_piece()
+{
+	cat >"$scratch/meet" <<'END'
+		cd "${0%/*}" && touch "$1" && echo 1..2 && echo ok 1 begun
+		until [ -e "$2" ]; do sleep 0.05; done
+		echo ok 2 met
+END
+	export ISW_CHECK_JOBS=2 ISW_CHECK_LIMIT=10
+	suites "bash $scratch/meet one two" "bash $scratch/meet two one"
+	counts "4 passed, 0 failed, 0 skipped" 0
+	# each: its name, plan, two results, and what it is
+	[ "$(sed -n '3p;8p' <<<"$out" | grep -c '^# Subtest: ')" = 2 ] || fail "$out"
+	[ "$(sed -n '7p;12p' <<<"$out" | grep -c '^ok [12] suite ')" = 2 ] || fail "$out"
+}
+
+test_what_stands_behind_an_empty_line_runs_last()
+{
+	local first="timeout 1 tail -f /dev/null; touch $scratch/over; echo 1..1; echo ok 1 a"
+	local last="echo 1..1; [ -e $scratch/over ] && echo ok 1 b"
+
+	export ISW_CHECK_JOBS=2
+	status=0
+	out=$(printf 'suite\t20\t%s\n\nsuite\t20\t%s\n' "$first" "$last" |
+		/usr/bin/python3 "$lib/ktap.py") || status=$?
+	counts "2 passed, 0 failed, 0 skipped" 0
+	[ "$(sed -n 2p <<<"$out")" = 1..2 ]
+}
+
 test_the_ten_slowest_tests_are_named_before_the_counts()
 {
 	local named
