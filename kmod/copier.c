@@ -70,7 +70,6 @@ struct isw_copier {
 	bool stopping;
 	bool kicked;			/* while a slab is being copied */
 	bool disk_waits;		/* for the disk, in vain: in this go no more */
-	bool apart;			/* pages of one extent do not fail together */
 };
 
 struct isw_io *isw_copier_io(struct isw_device *dev, unsigned int extent)
@@ -414,7 +413,7 @@ static void extent_write(struct extent *e)
 
 	e->phase = EXTENT_IDLE;
 	if (io->status == BLK_STS_IOERR && io->count > 1)
-		e->io.dev->copier->apart = true;
+		io->slab->apart = true;
 	if (io->status != BLK_STS_OK)
 		return;
 	io->write = true;
@@ -639,16 +638,17 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 	u64 pages = isw_slab_pages(dev->slab_shift), i, needs;
 	atomic64_t *words = isw_slab_words(dev, slab);
 	struct isw_legs l;
-	u32 n, max = c->apart ? 1 : c->max;
 	bool frozen, ask;
+	u32 n, max;
 
-	c->apart = false;
 	WRITE_ONCE(slab->degraded, false);
 	smp_mb();	/* pairs with isw_slab_note_degraded() */
 	if (slab_legless(dev, slab)) {
 		isw_slab_note_degraded(slab);
 		return;
 	}
+	max = slab->apart ? 1 : c->max;
+	slab->apart = false;
 	for (i = 0; i < pages && !READ_ONCE(c->stopping); i += max(n, 1U)) {
 		struct extent *e = extent_get(c);
 		bool disk = dev->backup && isw_backup_takes(dev->backup) &&

@@ -425,12 +425,12 @@ int isw_device_power_off(struct isw_device *dev)
 	return 0;
 }
 
-/* One that may turn out to lead to a donor; some speak no protocol that can. */
+/* It may turn out to lead to a donor, if it is of a kind that can. */
 void isw_devices_add_hca(struct ib_device *ibdev)
 {
 	u32 port = rdma_start_port(ibdev);
 
-	if (!rdma_cap_ib_cm(ibdev, port) && !rdma_cap_iw_cm(ibdev, port))
+	if (!rdma_protocol_ib(ibdev, port) && !rdma_protocol_roce(ibdev, port))
 		return;
 	mutex_lock(&isw_devices_lock);
 	least_sge = min(least_sge, isw_hca_sge(ibdev));

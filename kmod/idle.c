@@ -42,7 +42,7 @@ static bool slab_idle(struct isw_device *dev, struct isw_slab *slab,
 	struct isw_mapping *m = isw_slab_mapping(dev, slab);
 	bool unwanted = false;
 
-	if (!m || !legs_returnable(m, &unwanted) || !isw_slab_empty(dev, slab)) {
+	if (!legs_returnable(m, &unwanted) || !isw_slab_empty(dev, slab)) {
 		slab->empty_at = 0;
 		return false;
 	}
@@ -61,7 +61,7 @@ static bool slab_cold(struct isw_device *dev, struct isw_slab *slab)
 	struct isw_mapping *m = isw_slab_mapping(dev, slab);
 	bool unwanted = false;
 
-	if (!m || dev->cfg.redundancy != ISW_REDUNDANCY_BACKUP)
+	if (dev->cfg.redundancy != ISW_REDUNDANCY_BACKUP)
 		return false;
 	if (!isw_activity_hot(dev, slab) && legs_returnable(m, &unwanted) &&
 	    unwanted && isw_slab_on_disk(dev, slab)) {
@@ -94,13 +94,17 @@ static unsigned int find_idle(struct isw_device *dev, unsigned long idle,
 		struct isw_slab *slab = &dev->slabs[dev->idle_next];
 
 		dev->idle_next = (dev->idle_next + 1) % dev->nr_slabs;
+		if (!(i % 4096))
+			cond_resched();
+		if (!isw_slab_mapping(dev, slab))
+			continue;
 		if (slab_cold(dev, slab)) {
 			found[n++] = slab;
 			continue;
 		}
 		if (!READ_ONCE(slab->freed))
 			continue;
-		scanned += !!isw_slab_mapping(dev, slab); /* others cost nothing */
+		scanned++;
 		if (slab_idle(dev, slab, idle))
 			found[n++] = slab;
 	}

@@ -81,6 +81,7 @@ static bool slab_bind(struct isw_device *dev, struct isw_slab *slab)
 	if (!i)
 		return false;
 	slab->freed = true;	/* until a write succeeds there is nothing in it */
+	slab->empty_at = 0;
 	isw_slab_publish(dev, slab, &m);
 	/* the disk may have pages; a leg may be missing: the copier sees to it */
 	isw_slab_note_degraded(slab);
@@ -209,11 +210,13 @@ static void give_up_lost(struct isw_device *dev)
  * Slabs that have been empty for a while; at once if another slab has been
  * waiting for a mapping and no donor has memory for it.
  */
-static void give_back(struct isw_device *dev, unsigned long until)
+static void give_back(struct isw_device *dev, bool served, unsigned long until)
 {
 	unsigned long idle = READ_ONCE(dev->cfg.slab_idle_timeout) * HZ;
 
-	if (!list_empty_careful(&dev->want))
+	if (READ_ONCE(dev->evict_waits))
+		return;
+	if (!served)
 		idle = 0;
 	if (isw_idle_give_back(dev, idle))
 		bind_wanted(dev, until);
@@ -234,7 +237,8 @@ void isw_map_work(struct work_struct *work)
 {
 	struct isw_device *dev = container_of(to_delayed_work(work),
 					      struct isw_device, map_work);
-	unsigned long until, delay;
+	unsigned long until;
+	bool served, more;
 
 	mutex_lock(&dev->lock);
 	if (dev->stopping) {
@@ -247,14 +251,15 @@ void isw_map_work(struct work_struct *work)
 	isw_evict_settle(dev);
 	isw_grants_trim(dev);
 	until = jiffies + BIND_TIME;
-	bind_wanted(dev, until);
-	give_back(dev, until);
-	delay = refill(dev, until) ? 0 : MAP_PERIOD;
+	served = bind_wanted(dev, until);
+	give_back(dev, served, until);
+	more = refill(dev, until) && served;
 	leave_drained(dev);
 	mutex_unlock(&dev->lock);
 	isw_copier_kick(dev);
 	if (!READ_ONCE(dev->stopping))
-		queue_delayed_work(isw_map_wq, &dev->map_work, delay);
+		queue_delayed_work(isw_map_wq, &dev->map_work,
+				   more ? 0 : MAP_PERIOD);
 }
 
 /* Every 50 ms: watch the sessions, and let parked requests see the clock. */

@@ -150,8 +150,10 @@ static int compare_list(struct isw_donor *donor, bool ours)
 			return -EPROTO;
 		for (i = 0; i < count && !ret; i++) {
 			isw_wire_grant_decode(&raw->grant[i], &g);
-			if (!ours || g.length != donor->dev->cfg.slab_size ||
-			    !slab_resume(donor, &g))
+			if (ours && g.length == donor->dev->cfg.slab_size &&
+			    slab_resume(donor, &g))
+				until = jiffies + AWAIT_GRANTS;	/* our own time */
+			else
 				ret = give_back(donor, g.id);
 		}
 		if (ret)
