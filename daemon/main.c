@@ -112,7 +112,7 @@ static void reload(void)
 		return;
 	log_init((enum log_level)opt->log_level);
 	check_memory();
-	msg_status_all();	/* clients weigh what is used against the limit */
+	msg_status_all();	/* what clients were told of limits has changed */
 	pool_tick();
 }
 

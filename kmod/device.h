@@ -128,9 +128,10 @@ struct isw_device {
 };
 
 /*
- * io_wq: fail-over and requests driven again, waits for nobody.
- * map_wq: waits for answers of live donors, at most ISW_CALL_TIMEOUT each.
- * conn_wq: connects; may wait for anything, so nothing waits for it.
+ * io_wq: fail-over and requests driven again, waits for grace periods and flushed
+ * work requests.
+ * map_wq: waits for answers of live donors.
+ * conn_wq: connects; may wait for anything, so nothing that I/O needs waits for it.
  * copy_wq (copier.c): as map_wq, and for its own reads and writes.
  */
 extern struct workqueue_struct *isw_io_wq, *isw_map_wq, *isw_conn_wq;

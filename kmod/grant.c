@@ -4,7 +4,7 @@
  * comes from the better of two donors (paper 4.2). Which slab gets it is
  * map.c's business.
  *
- * All under dev->lock. It may wait for answers of live donors, no longer than
+ * All under dev->lock. It may wait for answers of live donors, no longer than twice
  * ISW_CALL_TIMEOUT each.
  */
 #include <linux/random.h>

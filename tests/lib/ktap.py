@@ -11,8 +11,8 @@ several; what stands behind an empty line waits for all before it.
 
 What a suite planned and did not report is a failure, and so are a time limit that passed,
 an exit status that its results do not explain, and a skip without a reason. All
-suites together have 85 minutes (ISW_CHECK_LIMIT: seconds), because nobody runs before a
-merge what takes longer.
+suites together have an hour (ISW_CHECK_LIMIT: seconds), because nobody runs before a
+merge what takes much longer.
 """
 
 import concurrent.futures
