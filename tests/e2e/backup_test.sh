@@ -242,9 +242,9 @@ test_slabs_move_on_while_others_wait_for_the_disk()
 	disk hold
 	daemon_kill donor1
 	wait_for 20 lab_counter_is client donors/donor1/slabs 0
-	wait_for 20 lab_counter_is client slabs_mapped 32	# again
+	wait_for 60 lab_counter_is client slabs_mapped 32	# again, one a second
 	daemon_up donor1
-	wait_for 20 lab_counter_is client donors/donor1/state live
+	wait_for 45 lab_counter_is client donors/donor1/state live
 	lab_run client 'echo 1 >/sys/kernel/config/infiniswap/infiniswap0/donors/donor2/drain'
 	wait_for 40 lab_counter_is client donors/donor2/slabs 0
 	disk go-on

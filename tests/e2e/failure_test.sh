@@ -139,10 +139,13 @@ test_daemon_restarted_its_pages_fail_the_rest_is_right()
 {
 	swap_on
 	load_start -p 1 -m 260 -R 20 -w 30 -t 12 -e -s "$RANDOM"
-	lab_run donor2 "kill -9 \$(pidof infiniswapd)"
+	# only when it is gone, its address can be listened on again
+	# shellcheck disable=SC2016 # for the guest's shell
+	lab_run donor2 'pid=$(pidof infiniswapd) && kill -9 $pid && while kill -0 $pid 2>/dev/null; do :; done'
 	lab_run donor2 daemon-up --slab_size=16M
 	load_end
 	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
+	[ "$(field eio)" -gt 0 ] || fail "no page was lost with the daemon"
 	wait_for 60 lab_counter_is client donors/donor2/state live
 	lab swap off
 }

@@ -216,7 +216,8 @@ test_least_active_ones_of_those_drawn_are_evicted()
 
 	daemon_kill donor1
 	available_is 18
-	lab_run donor1 daemon-up --slab_size=1M --memory=300M --headroom=16M --meminfo=/run/meminfo
+	lab_run donor1 daemon-up --slab_size=1M --memory=300M --headroom=16M --evict_deadline=6 \
+		--meminfo=/run/meminfo
 	lab_run client infiniswapctl create infiniswap0 --size 24M --slab-size 1M --redundancy backup \
 		--backup /dev/disk/by-id/virtio-lab-disk --donor donor1=10.7.0.101
 	pattern_write 0 24 BATCHED
@@ -231,7 +232,7 @@ test_least_active_ones_of_those_drawn_are_evicted()
 	wait_for 10 eviction_is evicted 10
 	available_is 16
 	eviction_is drawn 20
-	wait_for 10 eviction_is released 10
+	wait_for 20 eviction_is released 10
 	# one that is held ready and was not asked for may go as well
 	wait_for 10 granted_below donor1 $(((16 << 20) + 1))
 	lab_run client 'kill $(cat /run/reader)'
