@@ -254,6 +254,7 @@ test_less_than_a_second_is_enough_to_give_back_what_the_disk_has()
 {
 	local lent readers
 
+	! lab_debug || skip "a debug kernel takes longer than the donor gives it"
 	donors_up 250
 	device_on --redundancy backup --backup /dev/disk/by-id/virtio-lab-disk
 	pattern_write 0 60 HURRY..
@@ -280,7 +281,7 @@ test_less_than_a_second_is_enough_to_give_back_what_the_disk_has()
 	told_is donor1 released "$lent"
 	# at half of the time, not at four fifths, which are 720 ms
 	[ "$(lab_run donor1 "sed -n 's/^released .* after \([0-9]*\) ms.*/\1/p' /tmp/told" |
-		sort -n | sed -n "$((lent / 2))p")" -lt "$(lab_time 720)" ]
+		sort -n | sed -n "$((lent / 2))p")" -lt 720 ]
 	pattern_is 0 30 HURRY..
 	pattern_is 30 30 HURRY..
 	no_page_is_lost
