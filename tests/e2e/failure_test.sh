@@ -11,6 +11,8 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lib/functions.sh
 . "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
+# shellcheck source=tests/lib/faults.sh
+. "$ISW_TOP/tests/lib/faults.sh"
 
 loss_timeout=5
 scratch=$(mktemp -d)
@@ -139,9 +141,7 @@ test_daemon_restarted_its_pages_fail_the_rest_is_right()
 {
 	swap_on
 	load_start -p 1 -m 260 -R 20 -w 30 -t 12 -e -s "$RANDOM"
-	# only when it is gone, its address can be listened on again
-	# shellcheck disable=SC2016 # for the guest's shell
-	lab_run donor2 'pid=$(pidof infiniswapd) && kill -9 $pid && while kill -0 $pid 2>/dev/null; do :; done'
+	daemon_kill donor2
 	lab_run donor2 daemon-up --slab_size=16M
 	load_end
 	[ "$(field bad)" = 0 ] || fail "$(field bad) wrong pages"
