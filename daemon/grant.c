@@ -27,6 +27,8 @@
 
 /* Renewals of one client under way: those of its neighbours want their turn. */
 #define RENEWALS	2
+/* Sessions that a grant without a key may cost, at its client's growing intervals. */
+#define RENEWALS_FAILED_MAX	5
 
 static struct grant *grants;
 static uint32_t grants_size;	/* places that were ever used */
@@ -107,6 +109,7 @@ static struct grant *place_get(struct client *client, uint64_t length)
 	g->again = false;
 	g->leaving = false;
 	g->evict_at = 0;
+	g->renewals_failed = 0;
 	g->evict_warned = 0;
 	own(client, g);
 	used++;
@@ -289,22 +292,40 @@ static void grant_made(struct grant *g)
 	pool_fill();
 }
 
+/*
+ * What it holds is kept for the next session: the device may be about to go, or others
+ * may use up what it has. A grant that never gets a key would keep its client away.
+ */
+static void grant_not_renewed(struct grant *g)
+{
+	struct client *client = g->client;
+
+	if (++g->renewals_failed == RENEWALS_FAILED_MAX) {
+		log_error("client %s: grant %u.%u is lost: %s", client->name,
+			  g->index, g->generation, strerror(g->region->error));
+		grant_free(g);
+		return;
+	}
+	g->state = GRANT_LIVE;
+	if (client->session)
+		session_kill(client->session, "a grant cannot be registered");
+}
+
 static void grant_renewed(struct grant *g)
 {
 	struct client *client = g->client;
 
 	client->renewing--;
-	if (g->region->error) {
-		log_error("client %s: grant %u.%u is lost: %s", client->name,
-			  g->index, g->generation, strerror(g->region->error));
+	if (g->region->mr)
+		g->renewals_failed = 0;
+	if (g->doomed)
 		grant_free(g);
-	} else if (g->doomed) {
-		grant_free(g);
-	} else if (g->again) {
+	else if (g->again)
 		grant_renew(g);
-	} else {
+	else if (g->region->error)
+		grant_not_renewed(g);
+	else
 		g->state = GRANT_LIVE;
-	}
 	renew_more(client);
 	if (!client->renewing)
 		msg_renewed(client);

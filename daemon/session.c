@@ -188,13 +188,15 @@ err_free:
 int session_open(struct client *client, const struct connect_request *req)
 {
 	struct session *s = session_create(client, req);
+	uint64_t promised = client->lease_ms;
 	int reason;
 
 	if (!s)
 		return ISW_REJ_RESOURCES;
-	client->lease_ms = opt->lease_ms;
+	client->lease_ms = opt->lease_ms;	/* the answer tells it */
 	reason = conn_open(&s->conns[0], s, req);
 	if (reason) {
+		client->lease_ms = promised;
 		session_free(s);
 		return reason;
 	}
