@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Control messages of one session. Answers are matched to calls by sequence
- * number; news and answers that nobody waits for any more are dealt with in
- * the completion handler, in softirq context.
+ * number; news are dealt with in the completion handler, in softirq context. What
+ * needs dev->lock waits where it was received for evict.c to take it.
  */
 #include <linux/gfp.h>
 
@@ -138,16 +138,16 @@ static bool received(struct isw_donor *donor, const void *raw, u32 len)
 	if (call_answer(c, &m, raw))
 		return true;
 
-	switch (m.type) {
-	case ISW_MSG_GRANTED:	/* its call gave up waiting */
-		isw_ctrl_release(donor, m.grant.id);
-		break;
+	switch (m.type) {		/* its call gave up waiting */
+	case ISW_MSG_GRANTED:
+		return false;
+	case ISW_MSG_ERROR:
+		return m.error.type != ISW_MSG_GRANT;
 	case ISW_MSG_STATUS:
 	case ISW_MSG_PONG:
 	case ISW_MSG_RELEASED:
 	case ISW_MSG_GRANTS:
 	case ISW_MSG_BYE_OK:
-	case ISW_MSG_ERROR:
 		break;
 	default:
 		refuse(donor, &m, ISW_ERR_TYPE);
@@ -426,7 +426,7 @@ void isw_call_send(struct isw_donor *donor, struct isw_call *call,
 	if (!wait_event_timeout(c->send_wait, !READ_ONCE(c->up) ||
 				isw_ctrl_post(donor, msg, type, call->seq),
 				ISW_CALL_TIMEOUT))
-		call_fail(c, call, -ETIMEDOUT);
+		call_fail(c, call, -EBUSY);	/* it was not sent */
 }
 
 int isw_call_wait(struct isw_donor *donor, struct isw_call *call)

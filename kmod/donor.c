@@ -381,6 +381,7 @@ void isw_donor_shutdown(struct isw_donor *donor)
 		flush_work(&donor->fail_work);
 		flush_delayed_work(&donor->work);
 	}
+	flush_work(&donor->fail_work);	/* it may be about to queue donor->work */
 	cancel_delayed_work_sync(&donor->work);
 }
 
@@ -406,6 +407,7 @@ void isw_donor_reset(struct isw_donor *donor)
 	donor->broke = false;
 	donor->draining = false;
 	donor->evicting = false;
+	donor->owes_grant = false;
 	donor->refusal = 0;
 }
 

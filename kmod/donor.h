@@ -53,6 +53,7 @@ struct isw_donor {
 	u32 nr_slabs;			/* legs of published mappings */
 	u32 nr_ready;			/* grants in dev->ready */
 	bool evicting;			/* some of its grants have evict_at */
+	bool owes_grant;		/* the last one asked for is not there yet */
 	u16 refusal;			/* of the last grant asked for; logged once */
 
 	struct isw_msg_grants *list_buf;

@@ -249,7 +249,7 @@ void isw_evict_settle(struct isw_device *dev)
 			donor->evicting = wants_more(donor);
 }
 
-/* What waits of @donor's. Returns whether it wants more, or less, back. */
+/* What waits of @donor's. Returns whether the grants we have of it changed. */
 static bool take_messages(struct isw_donor *donor)
 {
 	struct isw_evict *e = donor->dev->evict;
@@ -262,12 +262,17 @@ static bool take_messages(struct isw_donor *donor)
 		if (!isw_ctrl_take(donor, e->raw, &received))
 			return changed;
 		isw_msg_decode(e->raw, le16_to_cpu(e->hdr.length), &e->msg);
-		if (e->msg.type == ISW_MSG_CHECK_ACTIVITY) {
+		switch (e->msg.type) {
+		case ISW_MSG_CHECK_ACTIVITY:
 			check_activity(donor);
-		} else {
+			continue;
+		case ISW_MSG_EVICT:
 			with_named(donor, grant_evict, received);
-			changed = true;
+			break;
+		default:	/* a grant, or a refusal, that was waited for */
+			isw_grant_late(donor, &e->msg);
 		}
+		changed = true;
 	}
 	isw_evict_kick(donor->dev);
 	return changed;

@@ -203,13 +203,47 @@ static int query_two(struct isw_donor **donor, unsigned int n)
 				call[0].answer.status.total);
 }
 
+/* @donor has made the grant that it was asked for. There is room for it. */
+static int grant_obtained(struct isw_donor *donor, const struct isw_grant_info *g)
+{
+	struct isw_grant grant = {
+		.donor = donor,
+		.id = g->id,
+		.addr = g->addr,
+		.rkey = g->rkey,
+	};
+
+	if (g->length != donor->dev->cfg.slab_size) {
+		isw_ctrl_release(donor, g->id);
+		return -EPROTO;
+	}
+	trace_isw_grant_obtained(donor, &grant.id);
+	ready_add(donor->dev, &grant);
+	return 0;
+}
+
+/*
+ * A donor that zeroes gigabytes first may answer when nobody waits any more. Until
+ * then it is not asked again: it would begin anew each time.
+ */
+void isw_grant_late(struct isw_donor *donor, const struct isw_msg *m)
+{
+	donor->owes_grant = false;
+	/* at the end of a session, or at the start of the next, it goes back anyway */
+	if (m->type != ISW_MSG_GRANTED || !isw_donor_live(donor))
+		return;
+	if (ready_make_room(donor->dev))
+		grant_obtained(donor, &m->grant);
+	else
+		isw_ctrl_release(donor, m->grant.id);
+}
+
 static int grant_ask(struct isw_device *dev, struct isw_donor *donor)
 {
 	struct isw_msg_grant msg = {
 		.length = cpu_to_le64(dev->cfg.slab_size),
 	};
 	struct isw_call call = {};
-	struct isw_grant grant;
 	int ret;
 
 	ret = isw_call(donor, &call, &msg.hdr, ISW_MSG_GRANT);
@@ -219,21 +253,8 @@ static int grant_ask(struct isw_device *dev, struct isw_donor *donor)
 			       dev->cfg.slab_size >> 20,
 			       isw_error_name(call.code));
 	donor->refusal = ret == -EREMOTEIO ? call.code : 0;
-	if (ret)
-		return ret;
-	grant = (struct isw_grant) {
-		.donor = donor,
-		.id = call.answer.grant.id,
-		.addr = call.answer.grant.addr,
-		.rkey = call.answer.grant.rkey,
-	};
-	if (call.answer.grant.length != dev->cfg.slab_size) {
-		isw_grant_return(donor, grant.id);
-		return -EPROTO;
-	}
-	trace_isw_grant_obtained(donor, &grant.id);
-	ready_add(dev, &grant);
-	return 0;
+	donor->owes_grant = ret == -ETIMEDOUT;
+	return ret ?: grant_obtained(donor, &call.answer.grant);
 }
 
 static void draw_init(struct isw_device *dev, struct isw_draw *d,
@@ -245,7 +266,7 @@ static void draw_init(struct isw_device *dev, struct isw_draw *d,
 	for (i = 0; i < dev->cfg.max_sessions; i++) {
 		struct isw_donor *donor = READ_ONCE(dev->active[i]);
 
-		if (!donor || !isw_donor_live(donor) ||
+		if (!donor || !isw_donor_live(donor) || donor->owes_grant ||
 		    !isw_donor_lends(donor) || !may_lie_beside(donor, beside))
 			continue;
 		d->donor[d->n] = donor;

@@ -26,6 +26,8 @@ struct isw_draw {
 };
 
 int isw_grant_get(struct isw_device *dev, const struct isw_mapping *beside);
+/* what a donor answered when its grant was not waited for any more */
+void isw_grant_late(struct isw_donor *donor, const struct isw_msg *m);
 bool isw_grant_obtain(struct isw_device *dev, const struct isw_mapping *beside,
 		      struct isw_grant *grant);
 int isw_grants_refill(struct isw_device *dev);

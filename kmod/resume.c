@@ -197,6 +197,7 @@ int isw_resume_compare(struct isw_donor *donor)
 	int ret;
 	u32 n;
 
+	donor->owes_grant = false;	/* what it made for the old session goes back */
 	for (i = 0; i < dev->nr_ready; i++)
 		dev->ready[i].resumed = false;
 	for (n = 0; n < dev->nr_slabs; n++)
