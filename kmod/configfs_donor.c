@@ -275,8 +275,12 @@ static struct config_item *donor_make(struct config_group *group,
 	return &donor->item;
 }
 
-/* Not powered, or never given an address: nothing knows it but the list. */
-static void donor_drop(struct config_group *group, struct config_item *item)
+/*
+ * Not powered, or never given an address: nothing knows it but the list. Before the
+ * item leaves the tree, for power_on() pins what it finds in the list, and that would
+ * look for what the item is in.
+ */
+static void donor_disconnect(struct config_group *group, struct config_item *item)
 {
 	struct isw_donor *donor = to_donor(item);
 	struct isw_device *dev = donor->dev;
@@ -286,12 +290,11 @@ static void donor_drop(struct config_group *group, struct config_item *item)
 	list_del(&donor->node);
 	mutex_unlock(&dev->lock);
 	mutex_unlock(&dev->power_lock);
-	config_item_put(item);
 }
 
 static struct configfs_group_operations donors_group_ops = {
 	.make_item = donor_make,
-	.drop_item = donor_drop,
+	.disconnect_notify = donor_disconnect,
 };
 
 const struct config_item_type isw_donors_type = {
