@@ -131,7 +131,7 @@ static inline int isw_rq_map_sg(struct request *rq, struct scatterlist *sg)
 #define ISW_F_MERGE	0
 #endif
 
-/* An I/O scheduler's requests would not be among dev->ios; gone since 6.14 */
+/* An I/O scheduler is of no use here; it could be forbidden until 6.14 */
 #ifdef ISW_HAVE_F_NO_SCHED
 #define ISW_F_NO_SCHED	BLK_MQ_F_NO_SCHED
 #else

@@ -72,11 +72,6 @@ struct isw_copier {
 	bool disk_waits;		/* for the disk, in vain: in this go no more */
 };
 
-struct isw_io *isw_copier_io(struct isw_device *dev, unsigned int extent)
-{
-	return &dev->copier->extents[extent].io;
-}
-
 /* ---- legs --------------------------------------------------------------- */
 
 /* Do legs @a and @b of @m fail together, and are both to stay? */
@@ -748,10 +743,13 @@ void isw_copier_free(struct isw_device *dev)
 		return;
 	/* a kick that did not see that it stops */
 	cancel_delayed_work_sync(&c->work);
-	for (i = 0; c->extents && i < ISW_COPY_EXTENTS; i++)
+	for (i = 0; c->extents && i < ISW_COPY_EXTENTS; i++) {
+		if (c->extents[i].io.dev)
+			isw_io_exit(&c->extents[i].io);
 		for (j = 0; j < COPY_PAGES; j++)
 			if (c->extents[i].pages[j])
 				__free_page(c->extents[i].pages[j]);
+	}
 	kvfree(c->extents);
 	kfree(c);
 	dev->copier = NULL;

@@ -28,7 +28,4 @@ void isw_copier_kick(struct isw_device *dev);
 /* any context: the work requests of an extent are through */
 void isw_copier_posted(struct isw_io *io);
 
-/* dev->tag_set's requests are not all that use mappings */
-struct isw_io *isw_copier_io(struct isw_device *dev, unsigned int extent);
-
 #endif /* _ISW_COPIER_H */

@@ -124,27 +124,30 @@ static int grants_show(struct seq_file *m, void *v)
 DEFINE_SHOW_ATTRIBUTE(grants);
 
 /*
- * Requests: for the hour when nothing moves, so without any lock, and with a
- * buffer of a page however many there are. What a request waits for may change
- * between two looks at it; all that is followed here lives until power-off.
+ * Requests: for the hour when nothing moves, so without any lock that it could wait
+ * for, and with a buffer of a page however many there are. What a request waits for
+ * may change between two looks at it; all that is followed here lives until power-off.
  */
 static void *requests_start(struct seq_file *m, loff_t *pos)
 {
 	struct isw_device *dev = m->private;
 
-	if (!*pos)
-		return SEQ_START_TOKEN;
-	return *pos <= dev->nr_ios ? dev->ios[*pos - 1] : NULL;
+	spin_lock(&dev->ios_lock);
+	return seq_list_start_head(&dev->ios, *pos);
 }
 
 static void *requests_next(struct seq_file *m, void *v, loff_t *pos)
 {
-	++*pos;
-	return requests_start(m, pos);
+	struct isw_device *dev = m->private;
+
+	return seq_list_next(v, &dev->ios, pos);
 }
 
 static void requests_stop(struct seq_file *m, void *v)
 {
+	struct isw_device *dev = m->private;
+
+	spin_unlock(&dev->ios_lock);
 }
 
 static void show_age(struct seq_file *m, const struct request *rq)
@@ -160,16 +163,18 @@ static void show_age(struct seq_file *m, const struct request *rq)
 
 static int requests_show(struct seq_file *m, void *v)
 {
+	struct isw_device *dev = m->private;
 	struct isw_mapping *map;
 	struct isw_slab *slab;
-	struct isw_io *io = v;
 	struct request *rq;
+	struct isw_io *io;
 	int pending;
 
-	if (v == SEQ_START_TOKEN) {
+	if (v == &dev->ios) {
 		seq_puts(m, "# queue tag direction page count slab state waits_for|work_requests generation age_ms\n");
 		return 0;
 	}
+	io = list_entry(v, struct isw_io, all);
 	if (!isw_io_is_request(io))
 		return 0;	/* the copier's */
 	rq = blk_mq_rq_from_pdu(io);

@@ -34,8 +34,9 @@ void isw_device_redrive(struct isw_device *dev, struct list_head *ios)
 
 	spin_lock_irqsave(&dev->redrive_lock, flags);
 	list_splice_tail(ios, &dev->redrive);
-	spin_unlock_irqrestore(&dev->redrive_lock, flags);
+	/* before they can end, and with them what keeps the device */
 	queue_work(isw_io_wq, &dev->redrive_work);
+	spin_unlock_irqrestore(&dev->redrive_lock, flags);
 }
 
 static struct isw_io *redrive_pop(struct isw_device *dev)
@@ -90,6 +91,7 @@ struct isw_device *isw_device_create(const char *name)
 	dev->stopping = true;
 	init_waitqueue_head(&dev->drain_wait);
 	init_waitqueue_head(&dev->ready_wait);
+	spin_lock_init(&dev->ios_lock);
 	spin_lock_init(&dev->redrive_lock);
 	spin_lock_init(&dev->want_lock);
 	spin_lock_init(&dev->active_lock);
@@ -97,6 +99,7 @@ struct isw_device *isw_device_create(const char *name)
 	mutex_init(&dev->hca_lock);
 	mutex_init(&dev->uevent_lock);
 	mutex_init(&dev->power_lock);
+	INIT_LIST_HEAD(&dev->ios);
 	INIT_LIST_HEAD(&dev->redrive);
 	INIT_LIST_HEAD(&dev->want);
 	INIT_LIST_HEAD(&dev->serving);

@@ -73,8 +73,8 @@ struct isw_device {
 
 	struct blk_mq_tag_set tag_set;
 	struct gendisk *disk;
-	unsigned int nr_ios;
-	struct isw_io **ios;		/* every request's PDU */
+	spinlock_t ios_lock;		/* ios */
+	struct list_head ios;		/* every request's PDU, and the copier's */
 	wait_queue_head_t drain_wait;	/* a PDU let go of its mapping */
 	atomic_t drainers;
 

@@ -317,7 +317,7 @@ static enum verdict read_leg(struct isw_io *io, struct isw_mapping *m, int leg,
 	isw_io_name(io, m);
 	io->copy = ISW_WORD_LEG(leg);
 	atomic_set(&io->acked, 0);
-	atomic_set(&io->pending, 1);
+	atomic_set(&io->pending, 2);	/* isw_io_leg_done(), isw_io_leg_posted() */
 	isw_rdma_add(io, &m->leg[leg], leg, io->cursor, io->run, batch);
 	return POSTED;
 }
@@ -537,7 +537,7 @@ void isw_io_post(struct isw_io *io, struct isw_mapping *m, unsigned int legs,
 	for (leg = 0; leg < ISW_MAX_LEGS; leg++) {
 		if (!(legs & BIT(leg)))
 			continue;
-		atomic_inc(&io->pending);
+		atomic_add(2, &io->pending);
 		isw_rdma_add(io, &m->leg[leg], leg, 0, io->count, batch);
 	}
 	io_put(io);
@@ -634,6 +634,17 @@ void isw_io_init(struct isw_io *io, struct isw_device *dev, unsigned int hwq)
 		io->dma[i].hca = NULL;
 		io->dma[i].sg = i ? io->more_sg[i - 1] : io->sg;
 	}
+	spin_lock(&dev->ios_lock);
+	list_add_tail(&io->all, &dev->ios);
+	spin_unlock(&dev->ios_lock);
+}
+
+/* After the last use. */
+void isw_io_exit(struct isw_io *io)
+{
+	spin_lock(&io->dev->ios_lock);
+	list_del(&io->all);
+	spin_unlock(&io->dev->ios_lock);
 }
 
 /* For each use: pages [@page, @page + @count), one slab's, to be read. */
@@ -781,4 +792,13 @@ void isw_io_leg_done(struct isw_leg_wr *lw, bool ok)
 	if (likely(ok))
 		atomic_or(BIT(lw - io->leg), &io->acked);
 	io_put(io);
+}
+
+/*
+ * The driver has done with the work request: before, it may look at it although it has
+ * completed, for the next one of its chain. The same contexts.
+ */
+void isw_io_leg_posted(struct isw_leg_wr *lw)
+{
+	io_put(lw->io);
 }

@@ -46,6 +46,7 @@ enum isw_wait {
 };
 
 struct isw_io {
+	struct list_head all;		/* dev->ios */
 	struct isw_device *dev;		/* these three never change */
 	unsigned int hwq;		/* index among the queues of its direction */
 	void (*end)(struct isw_io *io);	/* NULL: it is a request's, else copier.c's */
@@ -76,7 +77,7 @@ struct isw_io {
 	DECLARE_BITMAP(lost, ISW_MAX_REQUEST / ISW_PAGE_SIZE);
 
 	struct isw_mapping *mapping;	/* named while a WR may be under way */
-	atomic_t pending;		/* WRs under way, + 1 while posting */
+	atomic_t pending;		/* WRs under way, twice until posted; + 1 while adding */
 	atomic_t acked;			/* legs that acknowledged, a bit each */
 	struct list_head node;		/* whatever list it waits on */
 	struct list_head staged;	/* write: its isw_staged.io_node */
@@ -112,12 +113,14 @@ static inline const char *isw_wait_name(u8 wait)
 }
 
 void isw_io_init(struct isw_io *io, struct isw_device *dev, unsigned int hwq);
+void isw_io_exit(struct isw_io *io);
 void isw_io_start(struct isw_io *io, struct isw_batch *batch);
 void isw_io_reset(struct isw_io *io, u64 page, u32 count);
 void isw_io_drive(struct isw_io *io, struct isw_batch *batch);
 void isw_io_staged_end(struct isw_io *io);
 void isw_io_complete(struct request *rq);
 void isw_io_leg_done(struct isw_leg_wr *lw, bool ok);
+void isw_io_leg_posted(struct isw_leg_wr *lw);
 void isw_io_post(struct isw_io *io, struct isw_mapping *m, unsigned int legs,
 		 struct isw_batch *batch);
 

@@ -53,6 +53,10 @@ static enum blk_eh_timer_return timeout_rq(struct request *rq)
 	return BLK_EH_RESET_TIMER;
 }
 
+/*
+ * A drain looks at every request there may be. Queues without a CPU lose theirs, and
+ * an I/O scheduler, which kernels since 6.14 let nobody refuse, brings more.
+ */
 static int init_request(struct blk_mq_tag_set *set, struct request *rq,
 			unsigned int hctx_idx, isw_node_t node)
 {
@@ -60,6 +64,12 @@ static int init_request(struct blk_mq_tag_set *set, struct request *rq,
 
 	isw_io_init(blk_mq_rq_to_pdu(rq), dev, hctx_idx % dev->cfg.queues);
 	return 0;
+}
+
+static void exit_request(struct blk_mq_tag_set *set, struct request *rq,
+			 unsigned int hctx_idx)
+{
+	isw_io_exit(blk_mq_rq_to_pdu(rq));
 }
 
 static void map_queues_of(struct blk_mq_tag_set *set, enum hctx_type type,
@@ -87,38 +97,15 @@ static const struct blk_mq_ops isw_mq_ops = {
 	.complete	= isw_io_complete,
 	.timeout	= timeout_rq,
 	.init_request	= init_request,
+	.exit_request	= exit_request,
 	.map_queues	= map_queues,
 };
 
-/* Every PDU that a request can have, and the copier's: for drains to look at. */
-static void list_ios(struct isw_device *dev)
-{
-	struct blk_mq_tags *tags;
-	unsigned int i, tag;
-
-	dev->nr_ios = 0;
-	for (i = 0; i < dev->tag_set.nr_hw_queues; i++) {
-		tags = dev->tag_set.tags[i];
-		for (tag = 0; tag < tags->nr_tags; tag++)
-			dev->ios[dev->nr_ios++] =
-				blk_mq_rq_to_pdu(tags->static_rqs[tag]);
-	}
-	for (i = 0; i < ISW_COPY_EXTENTS; i++)
-		dev->ios[dev->nr_ios++] = isw_copier_io(dev, i);
-}
-
 int isw_tags_alloc(struct isw_device *dev)
 {
-	unsigned int queues = 2 * dev->cfg.queues;
-	int ret;
-
-	dev->ios = kvcalloc(queues * dev->cfg.queue_depth + ISW_COPY_EXTENTS,
-			    sizeof(*dev->ios), GFP_KERNEL);
-	if (!dev->ios)
-		return -ENOMEM;
 	dev->tag_set = (struct blk_mq_tag_set) {
 		.ops = &isw_mq_ops,
-		.nr_hw_queues = queues,
+		.nr_hw_queues = 2 * dev->cfg.queues,
 		.nr_maps = 2,
 		.queue_depth = dev->cfg.queue_depth,
 		.numa_node = NUMA_NO_NODE,
@@ -127,24 +114,13 @@ int isw_tags_alloc(struct isw_device *dev)
 		.flags = ISW_F_MERGE | ISW_F_NO_SCHED,
 		.driver_data = dev,
 	};
-	ret = blk_mq_alloc_tag_set(&dev->tag_set);
-	if (ret) {
-		kvfree(dev->ios);
-		dev->ios = NULL;
-		return ret;
-	}
-	list_ios(dev);
-	return 0;
+	return blk_mq_alloc_tag_set(&dev->tag_set);
 }
 
 void isw_tags_free(struct isw_device *dev)
 {
-	if (!dev->ios)
-		return;
-	blk_mq_free_tag_set(&dev->tag_set);
-	dev->nr_ios = 0;
-	kvfree(dev->ios);
-	dev->ios = NULL;
+	if (dev->tag_set.tags)
+		blk_mq_free_tag_set(&dev->tag_set);
 }
 
 /* ---- the disk ----------------------------------------------------------- */

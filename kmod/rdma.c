@@ -215,34 +215,40 @@ static struct isw_leg_wr *leg_wr(const struct ib_send_wr *wr)
 	return container_of(wr->wr_cqe, struct isw_leg_wr, cqe);
 }
 
-/*
- * Post the chain with one doorbell. A refusal is a failed leg of each request
- * from the refused one on, never a failed request.
- */
-static void chain_post(struct isw_chain *chain)
+/* A failed leg of each request from @bad on, never a failed request. */
+static void chain_refused(struct isw_conn *conn, const struct ib_send_wr *bad)
 {
-	struct isw_conn *conn = chain->conn;
-	const struct ib_send_wr *bad = NULL, *wr, *next;
-	int ret;
-
-	for (wr = chain->first; wr; wr = wr->next) {
-		isw_conn_posting(conn);
-		trace_isw_leg_post(leg_wr(wr));
-	}
-
-	ret = ib_post_send(conn->id->qp, chain->first, &bad);
-	*chain = (struct isw_chain) {};
-	if (likely(!ret))
-		return;
+	const struct ib_send_wr *wr;
 
 	isw_donor_error(conn->donor, "post refused");
-	for (wr = bad; wr; wr = next) {
-		next = wr->next;
+	for (wr = bad; wr; wr = wr->next) {
 		isw_rdma_unmap(leg_wr(wr));
 		isw_conn_progress(conn);
 		isw_stat_inc(conn->donor->stats, errors);
 		trace_isw_leg_done(leg_wr(wr), IB_WC_GENERAL_ERR);
 		isw_io_leg_done(leg_wr(wr), false);
+	}
+}
+
+/*
+ * Post the chain with one doorbell. Until that returns, no request of the chain goes
+ * on: some drivers follow it from a work request that may have completed.
+ */
+static void chain_post(struct isw_chain *chain)
+{
+	struct isw_conn *conn = chain->conn;
+	const struct ib_send_wr *first = chain->first, *bad = NULL, *wr, *next;
+
+	for (wr = first; wr; wr = wr->next) {
+		isw_conn_posting(conn);
+		trace_isw_leg_post(leg_wr(wr));
+	}
+	*chain = (struct isw_chain) {};
+	if (unlikely(ib_post_send(conn->id->qp, first, &bad)))
+		chain_refused(conn, bad);
+	for (wr = first; wr; wr = next) {
+		next = wr->next;
+		isw_io_leg_posted(leg_wr(wr));
 	}
 }
 

@@ -72,15 +72,19 @@ u32 isw_slabs_mapped(const struct isw_device *dev)
 static bool stale_mapping_in_use(struct isw_device *dev)
 {
 	struct isw_mapping *m;
-	unsigned int i;
+	bool stale = false;
+	struct isw_io *io;
 
-	for (i = 0; i < dev->nr_ios; i++) {
+	spin_lock(&dev->ios_lock);
+	list_for_each_entry(io, &dev->ios, all) {
 		/* pairs with io_unname(): what it set in the words is seen */
-		m = smp_load_acquire(&dev->ios[i]->mapping);
-		if (m && rcu_access_pointer(m->slab->mapping) != m)
-			return true;
+		m = smp_load_acquire(&io->mapping);
+		stale = m && rcu_access_pointer(m->slab->mapping) != m;
+		if (stale)
+			break;
 	}
-	return false;
+	spin_unlock(&dev->ios_lock);
+	return stale;
 }
 
 /*

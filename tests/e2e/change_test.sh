@@ -117,6 +117,49 @@ test_empty_slab_is_found_among_thousands_that_were_discarded()
 	device_off
 }
 
+# A daemon that zeroes gigabytes takes longer than it is waited for; with strace one
+# that zeroes little does. It was asked again and again, and gave all for nothing.
+test_grant_that_comes_late_is_used_and_was_asked_for_once()
+{
+	local log=/var/log/late.log
+
+	lab_run donor1 "infiniswapd --port=9402 --memory=48M --headroom=0 --prepare=0 \
+			--log_level=debug </dev/null >$log 2>&1 &
+		echo \$! >/tmp/late.pid"
+	wait_for 20 lab_run donor1 'rdma resource show cm_id | grep -q "state LISTEN .*pid $(cat /tmp/late.pid) "'
+	lab_run donor1 'strace -f -p $(cat /tmp/late.pid) -e trace=madvise \
+			-e inject=madvise:delay_enter=1000000 </dev/null >/tmp/strace.log 2>&1 &
+		echo $! >/tmp/strace.pid'
+	wait_for 20 lab_run donor1 grep -q attached /tmp/strace.log
+	lab_run client infiniswapctl create infiniswap0 --size 64M --slab-size 4M \
+		--redundancy none --ready-grants 1 --donor donor1=10.7.0.101:9402
+	lab exec client --timeout 60 -- dd if=/dev/urandom of=/dev/infiniswap0 bs=1M count=4 \
+		oflag=direct status=none
+	[ "$(lab_counter client slabs_mapped)" = 1 ]
+	wait_for 30 lab_run donor1 "[ \$(grep -c 'grant .* MiB, new' $log) = 2 ]"
+	device_off
+	lab_run donor1 'kill $(cat /tmp/strace.pid) && while kill -0 $(cat /tmp/strace.pid) 2>/dev/null; do :; done
+		kill $(cat /tmp/late.pid) && while kill -0 $(cat /tmp/late.pid) 2>/dev/null; do :; done'
+	lab_run donor1 cat "$log"
+	[ "$(lab_run donor1 grep -c 'grant .* MiB, new' "$log")" = 2 ]
+}
+
+# The kernel frees the requests of a queue without a CPU; drains went on to look at
+# them, in pages that by then held something else.
+test_more_queues_than_cpus_are_of_no_use_and_no_harm()
+{
+	device_on client infiniswap0 queues=4 slab_idle_timeout=1
+	lab_run client 'dd if=/dev/urandom of=/dev/shm/junk bs=1M count=$(($(awk "/MemFree/ { print \$2 }" /proc/meminfo) / 1024 - 40)) status=none
+		rm /dev/shm/junk'
+	for _ in 1 2 3; do
+		fill 40 0
+		same 40 0
+		discard 40 0
+		wait_for 20 lab_counter_is client slabs_mapped 0
+	done
+	device_off
+}
+
 test_empty_slabs_serve_new_ones_when_no_donor_has_memory()
 {
 	# 24 slabs in all are lent, the device alone would keep them for an hour
@@ -319,6 +362,7 @@ test_a_device_that_slept_can_be_used_and_removed()
 
 test_hca_removed_and_back_under_load_costs_no_page()
 {
+	lab_run client rm /tmp/infiniswap0 /tmp/infiniswap1	# the debug kernel has no room for them
 	lab swap on --size 64M --slab-size 4M
 	lab exec client --timeout 100 -- sh -c "mkdir -p /sys/fs/cgroup/small
 		echo 24M >/sys/fs/cgroup/small/memory.high	# at memory.max it would be killed
@@ -332,7 +376,7 @@ test_hca_removed_and_back_under_load_costs_no_page()
 		wait_for 20 lab_counter_is client donors/donor1/state live
 		wait_for 20 lab_counter_is client donors/donor2/state live
 	done
-	wait $! || fail "pageverify: $(cat "$result")"
+	wait $! || { lab_run client dmesg | tail -n 60; fail "pageverify: $(cat "$result")"; }
 	cat "$result"
 	grep -q '"bad": *0' "$result"
 	[ "$(lab_counter client read_errors)" = 0 ]
