@@ -63,7 +63,7 @@ test_steps_make_up_the_count()
 {
 	soak 0 --count 25 --step 10 life
 	called "10 rounds on 6.1" "10 rounds on 6.1" "5 rounds on 6.1"
-	[ "$(wc -l <build/soak.jsonl)" = 3 ]
+	[ "$(wc -l <tests/soak/ledger.jsonl)" = 3 ]
 }
 
 test_what_is_done_is_not_done_again()
@@ -115,10 +115,10 @@ test_time_that_is_over_is_no_failure_and_no_success()
 test_a_line_that_was_cut_short_hides_no_result()
 {
 	soak 0 --count 10 life
-	truncate -s -5 build/soak.jsonl
+	truncate -s -5 tests/soak/ledger.jsonl
 	soak 1 --count 10 life
 	[ ! -s called ]
-	grep -q 'build/soak.jsonl:1: not JSON' out
+	grep -q 'tests/soak/ledger.jsonl:1: not JSON' out
 }
 
 test_summary_counts_right_and_wrong_steps()
