@@ -29,6 +29,7 @@ struct client {
 	uint32_t grants;		/* how many */
 	uint32_t renewing;		/* of them, under way; some may be to come */
 	struct grant *renew_from;	/* grant.c: not looked at from here on */
+	unsigned int renewals_failed;	/* grant.c: sessions in a row that ended so */
 	uint64_t bytes;
 };
 

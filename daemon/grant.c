@@ -27,7 +27,7 @@
 
 /* Renewals of one client under way: those of its neighbours want their turn. */
 #define RENEWALS	2
-/* Sessions that a grant without a key may cost, at its client's growing intervals. */
+/* Sessions in a row that grants without a key may cost their client. */
 #define RENEWALS_FAILED_MAX	5
 
 static struct grant *grants;
@@ -109,7 +109,6 @@ static struct grant *place_get(struct client *client, uint64_t length)
 	g->again = false;
 	g->leaving = false;
 	g->evict_at = 0;
-	g->renewals_failed = 0;
 	g->evict_warned = 0;
 	own(client, g);
 	used++;
@@ -294,21 +293,23 @@ static void grant_made(struct grant *g)
 
 /*
  * What it holds is kept for the next session: the device may be about to go, or others
- * may use up what it has. A grant that never gets a key would keep its client away.
+ * may use up what it has. Grants that never get a key would keep their client away.
  */
 static void grant_not_renewed(struct grant *g)
 {
 	struct client *client = g->client;
 
-	if (++g->renewals_failed == RENEWALS_FAILED_MAX) {
+	if (client->renewals_failed == RENEWALS_FAILED_MAX) {
 		log_error("client %s: grant %u.%u is lost: %s", client->name,
 			  g->index, g->generation, strerror(g->region->error));
 		grant_free(g);
 		return;
 	}
 	g->state = GRANT_LIVE;
-	if (client->session)
+	if (client->session && !client->session->dead) {
+		client->renewals_failed++;
 		session_kill(client->session, "a grant cannot be registered");
+	}
 }
 
 static void grant_renewed(struct grant *g)
@@ -316,8 +317,6 @@ static void grant_renewed(struct grant *g)
 	struct client *client = g->client;
 
 	client->renewing--;
-	if (g->region->mr)
-		g->renewals_failed = 0;
 	if (g->doomed)
 		grant_free(g);
 	else if (g->again)
@@ -327,8 +326,11 @@ static void grant_renewed(struct grant *g)
 	else
 		g->state = GRANT_LIVE;
 	renew_more(client);
-	if (!client->renewing)
-		msg_renewed(client);
+	if (client->renewing)
+		return;
+	if (client->session && !client->session->dead)
+		client->renewals_failed = 0;
+	msg_renewed(client);
 }
 
 static void grant_freed(struct grant *g)

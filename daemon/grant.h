@@ -33,7 +33,6 @@ struct grant {
 	bool leaving;		/* counted in grant_leaving() */
 	uint32_t index;
 	uint32_t generation;	/* goes up each time the place is used */
-	unsigned int renewals_failed;	/* since it had a key */
 	struct client *client;
 	struct grant *next_own;	/* of the client's */
 	struct grant **at_own;	/* what points to this one */

@@ -85,15 +85,19 @@ static int donor_set_address(struct isw_donor *donor, const char *text)
 		ret = isw_configfs_pin(&donor->item);
 		if (ret)
 			return ret;
+		ret = isw_sysfs_add_donor(donor);
+		if (ret) {
+			configfs_undepend_item(&donor->item);
+			return ret;
+		}
 	}
 	mutex_lock(&dev->lock);
 	isw_donor_reset(donor);		/* what is known is of another one */
 	donor->addr = addr;
 	mutex_unlock(&dev->lock);
-	if (!dev->powered)
-		return 0;
-	isw_map_kick(dev);
-	return isw_sysfs_add_donor(donor);
+	if (dev->powered)
+		isw_map_kick(dev);
+	return 0;
 }
 
 static ssize_t isw_donor_address_show(struct config_item *item, char *page)

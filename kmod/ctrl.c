@@ -377,19 +377,6 @@ struct isw_msg_release isw_release_msg(struct isw_grant_id id)
 	};
 }
 
-/*
- * Give a grant back. Should the message get lost with its session, the
- * comparison of grants at the next one finds the grant.
- */
-void isw_ctrl_release(struct isw_donor *donor, struct isw_grant_id id)
-{
-	struct isw_msg_release w = isw_release_msg(id);
-
-	trace_isw_grant_returned(donor, &id);
-	isw_ctrl_post(donor, &w.hdr, ISW_MSG_RELEASE,
-		      next_seq(&donor->session.ctrl));
-}
-
 static void call_fail(struct isw_ctrl *c, struct isw_call *call, int error)
 {
 	unsigned long flags;

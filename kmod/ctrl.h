@@ -79,6 +79,5 @@ bool isw_ctrl_post(struct isw_donor *donor, struct isw_msg_hdr *msg, u16 type,
 		   u32 seq);
 void isw_ctrl_ping(struct isw_donor *donor);
 struct isw_msg_release isw_release_msg(struct isw_grant_id id);
-void isw_ctrl_release(struct isw_donor *donor, struct isw_grant_id id);
 
 #endif /* _ISW_CTRL_H */

@@ -214,7 +214,7 @@ static int grant_obtained(struct isw_donor *donor, const struct isw_grant_info *
 	};
 
 	if (g->length != donor->dev->cfg.slab_size) {
-		isw_ctrl_release(donor, g->id);
+		isw_grant_return(donor, g->id);
 		return -EPROTO;
 	}
 	trace_isw_grant_obtained(donor, &grant.id);
@@ -224,18 +224,21 @@ static int grant_obtained(struct isw_donor *donor, const struct isw_grant_info *
 
 /*
  * A donor that zeroes gigabytes first may answer when nobody waits any more. Until
- * then it is not asked again: it would begin anew each time.
+ * then it is not asked again: it would begin anew each time. What nobody asked for is
+ * ignored: it may name a grant that is in use.
  */
 void isw_grant_late(struct isw_donor *donor, const struct isw_msg *m)
 {
+	bool owed = donor->owes_grant;
+
 	donor->owes_grant = false;
-	/* at the end of a session, or at the start of the next, it goes back anyway */
-	if (m->type != ISW_MSG_GRANTED || !isw_donor_live(donor))
+	/* what a session is over with goes back at its end, or when the next one begins */
+	if (!owed || m->type != ISW_MSG_GRANTED || !isw_donor_live(donor))
 		return;
 	if (ready_make_room(donor->dev))
 		grant_obtained(donor, &m->grant);
 	else
-		isw_ctrl_release(donor, m->grant.id);
+		isw_grant_return(donor, m->grant.id);
 }
 
 static int grant_ask(struct isw_device *dev, struct isw_donor *donor)

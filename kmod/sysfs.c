@@ -404,8 +404,6 @@ int isw_sysfs_add_donor(struct isw_donor *donor)
 {
 	struct isw_device *dev = donor->dev;
 
-	if (donor->kobj || !donor->addr.ss_family)
-		return 0;
 	donor->kobj = kobj_add(&donor_ktype, &dev->donors_kobj->kobj, donor,
 			       donor->name);
 	return donor->kobj ? 0 : -ENOMEM;
@@ -429,7 +427,7 @@ int isw_sysfs_add(struct isw_device *dev)
 	if (dev->donors_kobj)
 		ret = 0;
 	list_for_each_entry(donor, &dev->donors, node)
-		if (!ret)
+		if (!ret && donor->addr.ss_family)
 			ret = isw_sysfs_add_donor(donor);
 	if (ret) {
 		isw_sysfs_remove(dev);

@@ -126,6 +126,8 @@ test_grant_that_can_not_be_registered_is_given_up_in_the_end()
 	link_add
 	wait_for 60 lab_counter_is client donors/donor1/state live || { daemon_log; exit 1; }
 	lab_run donor1 'rm /run/fail-registrations; grep "is lost: Cannot allocate memory" /var/log/infiniswapd.log'
+	# all of them together, not each
+	[ "$(lab_run donor1 grep -c 'session lost: a grant cannot be registered' /var/log/infiniswapd.log)" -le 5 ]
 	lab swap off
 }
 
