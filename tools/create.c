@@ -322,20 +322,13 @@ static int set(const char *device, const char *attr, const char *value)
 	return err ? err : setting_write(device, NULL, attr, value);
 }
 
-/* Those named @first before all others: size is checked against slab_size. */
-static int settings_write(const struct plan *plan, const char *first)
+static int settings_write(const struct plan *plan)
 {
-	const struct setting *setting;
 	int err = 0;
 
-	for (int late = 0; late <= 1; late++) {
-		for (size_t i = 0; i < plan->setting_count && !err; i++) {
-			setting = &plan->settings[i];
-			if (!!strcmp(setting->attr, first) == late)
-				err = set(plan->device, setting->attr,
-					  setting->value);
-		}
-	}
+	for (size_t i = 0; i < plan->setting_count && !err; i++)
+		err = set(plan->device, plan->settings[i].attr,
+			  plan->settings[i].value);
 	return err;
 }
 
@@ -365,7 +358,7 @@ static int device_create(struct plan *plan)
 	err = device_make(plan);
 	if (err)
 		return err;
-	err = settings_write(plan, "slab_size");
+	err = settings_write(plan);
 	if (!err)
 		err = donors_make(plan, &made);
 	if (!err)
@@ -390,6 +383,21 @@ static int backup_unused(const struct plan *plan)
 	return status;
 }
 
+/* What will not be better when it is tried again, says the module. */
+static int status_of(int err)
+{
+	switch (err) {
+	case 0:
+		return CTL_OK;
+	case -EINVAL:
+	case -ENAMETOOLONG:
+	case -EDESTADDRREQ:
+		return CTL_USAGE;
+	default:
+		return CTL_FAILED;
+	}
+}
+
 static int plan_run(struct plan *plan)
 {
 	int status = plan->force ? CTL_OK : backup_unused(plan);
@@ -399,10 +407,10 @@ static int plan_run(struct plan *plan)
 	if (status != CTL_OK)
 		return status;
 	catch_signals();
-	if (device_create(plan))
-		return CTL_FAILED;
-	printf("/dev/%s\n", plan->device);
-	return CTL_OK;
+	status = status_of(device_create(plan));
+	if (status == CTL_OK)
+		printf("/dev/%s\n", plan->device);
+	return status;
 }
 
 int cmd_create(int argc, char **argv)

@@ -25,7 +25,7 @@ static char *get_address(const struct row *row,
 	char *port __free_str = donor_setting(row->device, row->donor, "port");
 
 	(void)format;
-	if (!address || !port)
+	if (!address || !*address || !port)
 		return NULL;
 	return xasprintf(strchr(address, ':') ? "[%s]:%s" : "%s:%s", address, port);
 }

@@ -88,6 +88,8 @@ int config_ready(void);
  */
 int setting_write(const char *device, const char *donor, const char *attr,
 		  const char *value);
+/* The same, of a device, and a refusal is not reported. */
+int setting_try(const char *device, const char *attr, const char *value);
 
 /*
  * Make and remove a device (@donor NULL) or a donor of it. 0 or -errno; all is

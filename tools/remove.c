@@ -2,6 +2,8 @@
 /* infiniswapctl remove: switches a device off and takes its items away. */
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
+#include <time.h>
 
 #include "infiniswapctl.h"
 
@@ -16,11 +18,33 @@ static int donors_remove(const char *device)
 	return err;
 }
 
-/* Who holds it open is not for the kernel to say; what to do about it is. */
+/* Between power-off and the last item, which would leave half a device. */
+static void hold_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(how, &set, NULL);
+}
+
+/*
+ * Who holds it open is not for the kernel to say; what to do about it is. udev does
+ * so for a moment at each event of a disk: that is waited for, 3 s in all.
+ */
 static int power_off(const char *device)
 {
-	int err = setting_write(device, NULL, "power", "0");
+	const struct timespec wait = { .tv_nsec = 250000000 };
+	int err;
 
+	for (int i = 0; i < 12 && setting_try(device, "power", "0") == -EBUSY; i++) {
+		hold_signals(SIG_UNBLOCK);
+		nanosleep(&wait, NULL);
+		hold_signals(SIG_BLOCK);
+	}
+	err = setting_write(device, NULL, "power", "0");
 	if (err == -EBUSY)
 		failed("%s: close what has /dev/%s open first", device, device);
 	return err;
@@ -36,11 +60,13 @@ static int device_remove(const char *arg)
 	if (device_is_swap(device))
 		return failed("%s: in use as swap: swapoff /dev/%s first", device,
 			      device);
+	hold_signals(SIG_BLOCK);
 	err = power_off(device);
 	if (!err)
 		err = donors_remove(device);
 	if (!err)
 		err = item_drop(device, NULL);
+	hold_signals(SIG_UNBLOCK);
 	return err ? CTL_FAILED : CTL_OK;
 }
 

@@ -145,6 +145,13 @@ static int file_write(const char *path, const char *value)
 	return err;
 }
 
+int setting_try(const char *device, const char *attr, const char *value)
+{
+	char *path __free_str = config_path(device, NULL, attr);
+
+	return file_write(path, value);
+}
+
 int setting_write(const char *device, const char *donor, const char *attr,
 		  const char *value)
 {

@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <json-c/json.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "infiniswapctl.h"
 
@@ -23,7 +24,9 @@ static char *donor_attr(const char *device, const char *donor, const char *attr)
 {
 	char *value = donor_status(device, donor, attr);
 
-	return value ? value : donor_setting(device, donor, attr);
+	if (!value)
+		value = donor_setting(device, donor, attr);
+	return value || strcmp(attr, "state") ? value : xstrdup("off");
 }
 
 /* ---- for people ---------------------------------------------------------- */
@@ -59,12 +62,18 @@ static void show_text(const char *device)
 
 /* ---- for programs -------------------------------------------------------- */
 
+/* What somebody may have made up of digits. */
+static bool is_text(const char *key)
+{
+	return !strcmp(key, "domain") || !strcmp(key, "name");
+}
+
 /* Digits become a number; everything else, unread values too, a string or null. */
 static void put(struct json_object *object, const char *key, const char *value)
 {
 	struct json_object *json = NULL;
 
-	if (value && is_number(value))
+	if (value && is_number(value) && !is_text(key))
 		json = json_object_new_uint64(strtoull(value, NULL, 10));
 	else if (value)
 		json = json_object_new_string(value);
@@ -89,7 +98,7 @@ static struct json_object *donor_json(const char *device, const char *donor)
 {
 	struct json_object *object = json_object_new_object();
 
-	json_object_object_add(object, "name", json_object_new_string(donor));
+	put(object, "name", donor);
 	for (size_t i = 0; i < DONOR_ATTRS; i++) {
 		char *value __free_str = donor_attr(device, donor, donor_attrs[i]);
 
@@ -113,6 +122,11 @@ static void show_json(const char *device)
 {
 	char *path __free_str = xasprintf("/dev/%s", device);
 	struct json_object *object = json_object_new_object();
+	struct json_object *status = attrs_json(device, status_names(device),
+						device_status);
+
+	if (!json_object_object_get(status, "state"))
+		put(status, "state", "off");
 
 	put(object, "name", device);
 	put(object, "path", path);
@@ -121,9 +135,7 @@ static void show_json(const char *device)
 	json_object_object_add(object, "settings",
 			       attrs_json(device, setting_names(device),
 					  device_setting));
-	json_object_object_add(object, "status",
-			       attrs_json(device, status_names(device),
-					  device_status));
+	json_object_object_add(object, "status", status);
 	json_object_object_add(object, "donors", donors_json(device));
 	puts(json_object_to_json_string_ext(object,
 					    JSON_C_TO_STRING_PRETTY |

@@ -379,17 +379,17 @@ tool()
 	ctl "create without redundancy" 2 "--redundancy is missing" "create --size 1G --donor d=$donor"
 	ctl "create without donor" 2 "--donor is missing" "create --size 1G --redundancy none"
 	ctl "create another kind of device" 2 "sda: not a device name" "create sda --size 1G $good"
-	ctl "create infiniswap32" 1 "name is not infiniswap0 to infiniswap31" \
+	ctl "create infiniswap32" 2 "name is not infiniswap0 to infiniswap31" \
 		"create infiniswap32 --size 1G $good"
 	ctl "create what exists" 1 "infiniswap0: exists already" "create infiniswap0 --size 1G $good"
-	ctl "a bad size" 1 "infiniswap9: size: 1Z: not a size (Invalid argument)" \
+	ctl "a bad size" 2 "infiniswap9: size: 1Z: not a size (Invalid argument)" \
 		"create infiniswap9 --size 1Z $good"
-	ctl "a bad slab size" 1 "slab_size: 3M: not a power of two from 1M to 4G (Invalid argument)" \
+	ctl "a bad slab size" 2 "slab_size: 3M: not a power of two from 1M to 4G (Invalid argument)" \
 		"create infiniswap9 --size 1G --slab-size 3M $good"
-	ctl "a mirror of one donor" 1 \
+	ctl "a mirror of one donor" 2 \
 		"redundancy is mirror and there is no second donor of another domain than d's" \
 		"create infiniswap9 --size 1G --redundancy mirror --donor d=$donor"
-	ctl "a mirror within one domain" 1 \
+	ctl "a mirror within one domain" 2 \
 		"redundancy is mirror and there is no second donor of another domain than d's" \
 		"create infiniswap9 --size 1G --redundancy mirror --donor d=$donor --donor e=10.7.0.99 \
 		--domain d=rack --domain e=rack"
@@ -398,13 +398,13 @@ tool()
 	ctl "a domain without a name" 2 "--domain =rack: expected NAME=DOMAIN" \
 		"create infiniswap9 --size 1G $good --domain =rack"
 	ctl "an unknown setting" 1 "colour: red: No such file" "create infiniswap9 --size 1G $good -o colour=red"
-	ctl "a bad address" 1 \
+	ctl "a bad address" 2 \
 		"donors/d/address: 10.7.0.900: not an IPv4 or IPv6 address of a host (Invalid argument)" \
 		"create infiniswap9 --size 1G --redundancy none --donor d=10.7.0.900"
-	ctl "a bad port" 1 \
+	ctl "a bad port" 2 \
 		"donors/d/port: 99999: not a number from 1 to 65535 (Invalid argument)" \
 		"create infiniswap9 --size 1G --redundancy none --donor d=$donor:99999"
-	ctl "a donor's name that is too long" 1 \
+	ctl "a donor's name that is too long" 2 \
 		"twenty_characters_20: longer than 19 characters (File name too long)" \
 		"create infiniswap9 --size 1G --redundancy none --donor twenty_characters_20=$donor"
 	ctl "a donor without daemon" 1 "power: 1: no donor can be reached (Transport endpoint is not" \

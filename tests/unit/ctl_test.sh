@@ -170,14 +170,14 @@ test_create_takes_a_backup_disk_that_was_swap()
 test_a_backup_that_is_none_is_for_the_kernel_to_refuse()
 {
 	echo "backup $scratch/nothing 22 no such device" >"$REFUSE"
-	create_with_backup 1 --backup "$scratch/nothing"
+	create_with_backup 2 --backup "$scratch/nothing"
 	has "$err" "infiniswap0: backup: $scratch/nothing: no such device"
 }
 
 test_refused_setting_is_explained_and_taken_back()
 {
 	echo "slab_size 3000000 22 not a power of two" >"$REFUSE"
-	ctl 1 create --size 1G --slab-size 3000000 --redundancy none --donor a=10.7.0.2
+	ctl 2 create --size 1G --slab-size 3000000 --redundancy none --donor a=10.7.0.2
 	equal "$err" "infiniswapctl: infiniswap0: slab_size: 3000000: not a power of two (Invalid argument)"
 	equal "$(ls "$INFINISWAP_CONFIGFS")" ""
 }
@@ -185,7 +185,7 @@ test_refused_setting_is_explained_and_taken_back()
 test_refused_donor_is_explained_and_taken_back()
 {
 	echo "address 10.7.0.900 22 not an IPv4 or IPv6 address" >"$REFUSE"
-	ctl 1 create --size 1G --redundancy none --donor a=10.7.0.2 --donor b=10.7.0.900
+	ctl 2 create --size 1G --redundancy none --donor a=10.7.0.2 --donor b=10.7.0.900
 	equal "$err" "infiniswapctl: infiniswap0: donors/b/address: 10.7.0.900: not an IPv4 or IPv6 address (Invalid argument)"
 	equal "$(ls "$INFINISWAP_CONFIGFS")" ""
 }
@@ -216,7 +216,7 @@ test_a_donor_named_twice_is_refused()
 test_error_without_kernel_log_names_the_errno()
 {
 	echo "size 1G 22 too big" >"$REFUSE"
-	INFINISWAP_KMSG=$scratch/none/kmsg ctl 1 create --size 1G --redundancy none --donor a=10.7.0.2
+	INFINISWAP_KMSG=$scratch/none/kmsg ctl 2 create --size 1G --redundancy none --donor a=10.7.0.2
 	equal "$err" "infiniswapctl: infiniswap0: size: 1G: Invalid argument"
 }
 
@@ -224,7 +224,7 @@ test_old_kernel_lines_are_not_taken_for_reasons()
 {
 	echo "4,1,1,-;infiniswap: infiniswap0: size: 1G: an old line" >"$INFINISWAP_KMSG"
 	echo "queues 9 22 not 1 to 4" >"$REFUSE"
-	ctl 1 create --size 1G --redundancy none --donor a=10.7.0.2 --queues 9
+	ctl 2 create --size 1G --redundancy none --donor a=10.7.0.2 --queues 9
 	equal "$err" "infiniswapctl: infiniswap0: queues: 9: not 1 to 4 (Invalid argument)"
 }
 
@@ -267,6 +267,17 @@ test_remove_of_an_open_device_says_so()
 	has "$err" "the device is open (Device or resource busy)"
 	has "$err" "close what has /dev/infiniswap0 open"
 	equal "$(setting infiniswap0/donors/a/address)" 10.7.0.2
+}
+
+# udev does, at each event of a disk.
+test_remove_waits_for_what_opens_the_device_for_a_moment()
+{
+	create_one
+	echo "power 0 16 the device is open" >"$REFUSE"
+	{ sleep 0.5; : >"$REFUSE"; } &
+	ctl 0 remove infiniswap0
+	wait $!
+	equal "$(ls "$INFINISWAP_CONFIGFS")" ""
 }
 
 test_remove_of_no_device()
@@ -434,6 +445,19 @@ test_show_text_and_json()
 	equal "$(json '["donors"][0]["domain"]')" rack1
 	equal "$(json '["donors"][1]["drain"] + 1')" 2
 	equal "$(json '["swap"]')" False
+}
+
+test_json_says_the_same_of_a_device_that_is_off()
+{
+	create_one
+	echo 007 >"$INFINISWAP_CONFIGFS/infiniswap0/donors/a/domain"
+	ctl 0 show infiniswap0 --json
+	equal "$(json '["status"]["state"]')" off
+	equal "$(json '["donors"][0]["state"]')" off
+	equal "$(json '["donors"][0]["domain"]')" 007
+	echo >"$INFINISWAP_CONFIGFS/infiniswap0/donors/a/address"
+	ctl 0 donors infiniswap0 --json -o DONOR,ADDRESS
+	has "$out" null
 }
 
 # ---- usage ------------------------------------------------------------------

@@ -114,7 +114,7 @@ verified()
 		>"$unit/sysinit.target"
 	printf '[Unit]\nRequires=sysinit.target\nAfter=sysinit.target\n' >"$unit/basic.target"
 	printf '[Unit]\nDescription=Swaps\n' >"$unit/swap.target"
-	for program in bin/kill sbin/mkswap sbin/swapon sbin/swapoff; do
+	for program in bin/kill bin/sh sbin/mkswap sbin/swapon sbin/swapoff; do
 		install -D /bin/true "$root/$program"
 	done
 	systemd-analyze verify --man=no --root="$root" "$@" >"$scratch/errors" 2>&1 &&
