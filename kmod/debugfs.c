@@ -129,6 +129,7 @@ DEFINE_SHOW_ATTRIBUTE(grants);
  * may change between two looks at it; all that is followed here lives until power-off.
  */
 static void *requests_start(struct seq_file *m, loff_t *pos)
+	__acquires(&((struct isw_device *)m->private)->ios_lock)
 {
 	struct isw_device *dev = m->private;
 
@@ -144,6 +145,7 @@ static void *requests_next(struct seq_file *m, void *v, loff_t *pos)
 }
 
 static void requests_stop(struct seq_file *m, void *v)
+	__releases(&((struct isw_device *)m->private)->ios_lock)
 {
 	struct isw_device *dev = m->private;
 
