@@ -565,8 +565,9 @@ every_attribute_has_rows()
 		find infiniswap0 -path "*/donors/*" ! -path "*/donor1/*" -o -type f -print' \
 		>"$scratch/attributes"
 	[ "$(wc -l <"$scratch/attributes")" -ge 18 ] || fail "$(<"$scratch/attributes")"
+	printf '%s\n' "${names[@]}" >"$scratch/names"
 	while read -r file; do
-		printf '%s\n' "${names[@]}" | grep -q "^$file: " || fail "$file: no row"
+		grep -q "^$file: " "$scratch/names" || fail "$file: no row"
 	done <"$scratch/attributes"
 }
 
