@@ -32,10 +32,8 @@ static char *get_address(const struct row *row,
 
 static char *get_state(const struct row *row, const struct table_format *format)
 {
-	char *state = donor_status(row->device, row->donor, "state");
-
 	(void)format;
-	return state ? state : xstrdup("off");
+	return donor_state(row->device, row->donor);
 }
 
 static char *get_slabs(const struct row *row, const struct table_format *format)

@@ -74,6 +74,10 @@ char *device_status(const char *device, const char *attr);
 char *donor_setting(const char *device, const char *donor, const char *attr);
 char *donor_status(const char *device, const char *donor, const char *attr);
 
+/* The attribute "state"; "off" of what is not switched on. */
+char *device_state(const char *device);
+char *donor_state(const char *device, const char *donor);
+
 /* @donor, @attr or both may be NULL. */
 char *config_path(const char *device, const char *donor, const char *attr);
 

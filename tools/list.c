@@ -45,10 +45,8 @@ static char *get_redundancy(const struct row *row,
 /* A device that is not switched on has no block device and so no state. */
 static char *get_state(const struct row *row, const struct table_format *format)
 {
-	char *state = device_status(row->device, "state");
-
 	(void)format;
-	return state ? state : xstrdup("off");
+	return device_state(row->device);
 }
 
 static char *get_slabs(const struct row *row, const struct table_format *format)

@@ -22,11 +22,12 @@ typedef char *(*attr_get)(const char *device, const char *attr);
 /* What the kernel module says, else what was set: a device may be off. */
 static char *donor_attr(const char *device, const char *donor, const char *attr)
 {
-	char *value = donor_status(device, donor, attr);
+	char *value;
 
-	if (!value)
-		value = donor_setting(device, donor, attr);
-	return value || strcmp(attr, "state") ? value : xstrdup("off");
+	if (!strcmp(attr, "state"))
+		return donor_state(device, donor);
+	value = donor_status(device, donor, attr);
+	return value ? value : donor_setting(device, donor, attr);
 }
 
 /* ---- for people ---------------------------------------------------------- */
@@ -121,13 +122,12 @@ static struct json_object *donors_json(const char *device)
 static void show_json(const char *device)
 {
 	char *path __free_str = xasprintf("/dev/%s", device);
+	char *state __free_str = device_state(device);
 	struct json_object *object = json_object_new_object();
 	struct json_object *status = attrs_json(device, status_names(device),
 						device_status);
 
-	if (!json_object_object_get(status, "state"))
-		put(status, "state", "off");
-
+	put(status, "state", state);
 	put(object, "name", device);
 	put(object, "path", path);
 	json_object_object_add(object, "swap",

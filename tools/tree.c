@@ -224,6 +224,21 @@ char *donor_status(const char *device, const char *donor, const char *attr)
 	return device_status(device, file);
 }
 
+/* What is off has no file that says so. */
+char *device_state(const char *device)
+{
+	char *state = device_status(device, "state");
+
+	return state ? state : xstrdup("off");
+}
+
+char *donor_state(const char *device, const char *donor)
+{
+	char *state = donor_status(device, donor, "state");
+
+	return state ? state : xstrdup("off");
+}
+
 /* ---- the module -------------------------------------------------------------- */
 
 /* modprobe says on stderr what the kernel or depmod's index has against it. */
