@@ -100,31 +100,31 @@ test_daemon_bound_to_an_address_listens_again()
 	lab swap off
 }
 
-# The memory of a grant that cannot be registered is intact; it went with the key.
-test_registration_that_fails_at_a_resume_costs_no_page()
+# resume_with FILE - a client's session is resumed while FILE is there, see failreg.c
+resume_with()
 {
 	daemon_anew LD_PRELOAD=/tmp/failreg.so daemon-up --slab_size=16M
 	lab swap on --size 64M --slab-size 16M donor_loss_timeout=120
-	lab_run donor1 touch /run/fail-registration
+	lab_run donor1 touch "$1"
 	link_del
 	link_add
 	wait_for 60 lab_counter_is client donors/donor1/state live || { daemon_log; exit 1; }
+}
+
+# The memory of a grant that cannot be registered is intact; it went with the key.
+test_registration_that_fails_at_a_resume_costs_no_page()
+{
+	resume_with /run/fail-registration
 	lab_run donor1 'grep "cannot register 16 MiB: Cannot allocate memory" /var/log/infiniswapd.log
 		! grep "is lost" /var/log/infiniswapd.log'
 	header_is_there
 	lab swap off
-	daemon_anew daemon-up --slab_size=16M
 }
 
 # One that never works may not keep the client away for ever.
 test_grant_that_can_not_be_registered_is_given_up_in_the_end()
 {
-	daemon_anew LD_PRELOAD=/tmp/failreg.so daemon-up --slab_size=16M
-	lab swap on --size 64M --slab-size 16M donor_loss_timeout=120
-	lab_run donor1 touch /run/fail-registrations
-	link_del
-	link_add
-	wait_for 60 lab_counter_is client donors/donor1/state live || { daemon_log; exit 1; }
+	resume_with /run/fail-registrations
 	lab_run donor1 'rm /run/fail-registrations; grep "is lost: Cannot allocate memory" /var/log/infiniswapd.log'
 	# all of them together, not each
 	[ "$(lab_run donor1 grep -c 'session lost: a grant cannot be registered' /var/log/infiniswapd.log)" -le 5 ]
