@@ -349,13 +349,15 @@ class Cluster:
 class Load:
     raw, limit = False, 1
     def __init__(self, hangs): self.hangs = hangs
-    def run(self, *_):
+    def run(self, cluster, arm, seconds, seed):
         if self.hangs:
             raise Hung('nothing heard')
+        if seconds == times._WARM_SECONDS:
+            print('warm')
         return {'x': 1}
 
 times.Cluster = Cluster
-arms = {name: types.SimpleNamespace(broken=name == 'bad', donors=1) for name in ('bad', 'good')}
+arms = {name: types.SimpleNamespace(broken=name == 'bad', donors=1) for name in ('good', 'bad')}
 chosen = types.SimpleNamespace(arms=list(arms), workloads=['quick', 'slow'], rounds=$1, seconds=1,
                                cpus=1, build=False, minutes=9)
 os.environ['LAB_NAME'] = 'bench-test'
@@ -370,12 +372,14 @@ test_what_fails_is_a_result_and_the_rest_goes_on_in_new_guests()
 
 	ledger=$(mktemp -u)
 	is "$(run 1)" "booted
+warm
 replaced
 replaced
-1 bad quick: failed: no such disk; Killed process 7
-1 bad slow: failed: no such disk; Killed process 7
+replaced
 1 good quick: {'x': 1}
-1 good slow: hung: nothing heard; Killed process 7"
+1 good slow: hung: nothing heard; Killed process 7
+1 bad quick: failed: no such disk; Killed process 7
+1 bad slow: failed: no such disk; Killed process 7"
 	rm "$ledger"
 }
 
@@ -386,9 +390,12 @@ test_run_goes_on_where_the_last_one_ended()
 	ledger=$(mktemp -u)
 	run 1
 	sed -i 2,3d "$ledger"
-	is "$(run 1 | sed -n '/^[1-9]/!p;/good quick/p')" "booted
+	is "$(run 1 | sed -n '/^[1-9]/!p;/good slow/p')" "booted
+warm
 replaced
-1 good quick: {'x': 1}"
+replaced
+replaced
+1 good slow: hung: nothing heard; Killed process 7"
 	is "$(run 1 | grep -c booted)" 0
 	rm "$ledger"
 }
