@@ -57,8 +57,7 @@ test_both_donors_die_under_load_and_no_page_is_lost()
 {
 	echo "seed $seed"
 	lab swap on --size 448M --slab-size 1M --redundancy backup donor_loss_timeout=5
-	lab exec client --timeout 300 -- pageverify -p 1 -m 260 -R 20 -w 30 -t 25 \
-		-s "$seed" >"$result" 2>&1 &
+	lab_press 300 1 260 -R 20 -w 30 -t 25 -s "$seed" >"$result" 2>&1 &
 	load=$!
 	wait_for 60 lab_counter_above client pages_in_remote 2000
 	daemon_kill donor1

@@ -363,10 +363,8 @@ test_hca_removed_and_back_under_load_costs_no_page()
 {
 	lab_run client rm /tmp/infiniswap0 /tmp/infiniswap1	# the debug kernel has no room for them
 	lab swap on --size 64M --slab-size 4M
-	lab exec client --timeout 100 -- sh -c "mkdir -p /sys/fs/cgroup/small
-		echo 24M >/sys/fs/cgroup/small/memory.high	# at memory.max it would be killed
-		echo \$\$ >/sys/fs/cgroup/small/cgroup.procs
-		exec pageverify -p 1 -m 48 -R 1000 -t 15 -s $RANDOM" >"$result" 2>&1 &
+	lab exec client --timeout 100 -- held-to 24M \
+		pageverify -p 1 -m 48 -R 1000 -t 15 -s "$RANDOM" >"$result" 2>&1 &
 	wait_for 60 lab_counter_above client pages_in_remote 500
 	for _ in 1 2; do
 		lab_run client rdma link del rxe0

@@ -98,8 +98,7 @@ test_donors_evict_in_turn_under_load_and_no_page_is_lost()
 	echo "seed $seed"
 	donors_up 250
 	lab swap on --size 448M --slab-size 1M --redundancy none
-	lab exec client --timeout 300 -- pageverify -p 1 -m 260 -R 20 -w 30 -t 30 \
-		-s "$seed" >"$result" 2>&1 &
+	lab_press 300 1 260 -R 20 -w 30 -t 30 -s "$seed" >"$result" 2>&1 &
 	load=$!
 	wait_for 60 lab_counter_above client pages_in_remote 2000
 	for round in 1 2; do

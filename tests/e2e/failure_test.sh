@@ -19,10 +19,10 @@ scratch=$(mktemp -d)
 cleanup_add rm -rf "$scratch"
 result=$scratch/result
 
-# load_start ARGUMENT… - pageverify in the client, in the background
+# load_start PROCESSES MIB ARGUMENT… - pageverify in the client, in the background
 load_start()
 {
-	lab exec client --timeout 300 -- pageverify "$@" >"$result" 2>&1 &
+	lab_press 300 "$@" >"$result" 2>&1 &
 	load=$!
 	wait_for 60 lab_counter_above client pages_in_remote 500
 }
@@ -70,7 +70,7 @@ lab_up --donors 2 --client-mem 256M --donor-mem 1G \
 test_queue_pair_errors_under_load_cost_no_page()
 {
 	swap_on
-	load_start -p 2 -m 130 -R 20 -w 30 -t 15 -s "$RANDOM"
+	load_start 2 260 -R 20 -w 30 -t 15 -s "$RANDOM"
 	for kind in read write control write read; do
 		break_queue_pair "$kind"
 	done
@@ -89,7 +89,7 @@ test_posts_that_are_refused_under_load_cost_no_page()
 	lab put client "$scratch/postfail/postfail.ko" /tmp
 	lab_run client insmod /tmp/postfail.ko
 	swap_on
-	load_start -p 2 -m 130 -R 20 -w 30 -t 15 -s "$RANDOM"
+	load_start 2 260 -R 20 -w 30 -t 15 -s "$RANDOM"
 	for n in 1 2 6; do
 		lab_run client "echo $n >/sys/module/postfail/parameters/fail"
 		wait_for 30 lab_counter_is client /sys/module/postfail/parameters/fail 0
@@ -107,7 +107,7 @@ test_read_that_is_interrupted_again_and_again_is_held()
 	local n loss_timeout=120 parameter=/sys/module/postfail/parameters/lose
 
 	swap_on
-	load_start -p 2 -m 130 -R 20 -w 30 -t 15 -s "$RANDOM"
+	load_start 2 260 -R 20 -w 30 -t 15 -s "$RANDOM"
 	lab_run client "echo 101 >$parameter"	# donor1
 	for ((n = 0; n < 10; n++)); do
 		break_queue_pair read
@@ -125,7 +125,7 @@ test_read_that_never_arrives_fails_after_donor_loss_timeout()
 
 	swap_on
 	lab_run client "echo 1000 >/sys/kernel/config/infiniswap/infiniswap0/stall_ms"
-	load_start -p 1 -m 260 -R 20 -w 30 -t 15 -e -s "$RANDOM"
+	load_start 1 260 -R 20 -w 30 -t 15 -e -s "$RANDOM"
 	lab_run client "echo 101 >$parameter"
 	wait_for 60 lab_counter_above client read_errors 0
 	lab_run client "echo 0 >$parameter"
@@ -140,7 +140,7 @@ test_read_that_never_arrives_fails_after_donor_loss_timeout()
 test_daemon_restarted_its_pages_fail_the_rest_is_right()
 {
 	swap_on
-	load_start -p 1 -m 260 -R 20 -w 30 -t 12 -e -s "$RANDOM"
+	load_start 1 260 -R 20 -w 30 -t 12 -e -s "$RANDOM"
 	daemon_kill donor2
 	lab_run donor2 daemon-up --slab_size=16M
 	load_end
@@ -153,7 +153,7 @@ test_daemon_restarted_its_pages_fail_the_rest_is_right()
 test_donor_killed_for_good_gives_eio_and_no_hang()
 {
 	swap_on
-	load_start -p 1 -m 260 -R 20 -w 30 -t 15 -e -s "$RANDOM"
+	load_start 1 260 -R 20 -w 30 -t 15 -e -s "$RANDOM"
 	[ "$(lab_counter client donors/donor2/slabs)" -gt 0 ]
 	lab kill donor2
 	load_end
@@ -176,7 +176,7 @@ test_donor_that_came_back_is_used_again()
 	wait_for 60 lab_run donor2 pidof infiniswapd
 	swap_on
 	wait_for 30 lab_counter_is client donors/donor2/state live
-	lab exec client --timeout 200 -- pageverify -p 1 -m 260 -S 1 -R 0 -t 10 -s "$RANDOM" | tee "$result"
+	lab_press 200 1 260 -S 1 -R 0 -t 10 -s "$RANDOM" | tee "$result"
 	[ "$(field bad)" = 0 ]
 	[ "$(lab_counter client donors/donor2/slabs)" -gt 0 ]
 	lab swap off

@@ -65,8 +65,7 @@ test_trace_of_a_load_with_broken_sessions()
 		lab_run client "echo 'dev == $device' >$tracing/events/block/$event/filter &&
 			echo 1 >$tracing/events/block/$event/enable"
 	done
-	lab exec client --timeout 120 -- pageverify -p 1 -m 230 -R 20 -t 10 -s "$RANDOM" \
-		>"$scratch/result" 2>&1 &
+	lab_press 120 1 230 -R 20 -t 10 -s "$RANDOM" >"$scratch/result" 2>&1 &
 	load=$!
 	wait_for 60 lab_counter_above client pages_in_remote 200
 	for n in 1 2 3; do

@@ -114,6 +114,22 @@ lab_load()
 	echo $(($1 / $(lab_debug && echo 10 || echo 1)))
 }
 
+# lab_press TIMEOUT PROCESSES MIB ARGUMENT… - pageverify in the client, with more memory
+# in all its processes than there is. On the debug kernel an eighth of it, held to half of
+# that: pages move so slowly there, and all are read back in the end.
+lab_press()
+{
+	local timeout=$1 processes=$2 mib=$3 held=()
+
+	shift 3
+	if lab_debug; then
+		mib=$((mib / 8))
+		held=(held-to "$((mib / 2))M")
+	fi
+	lab exec client --timeout "$timeout" -- "${held[@]}" \
+		pageverify -p "$processes" -m $((mib / processes)) "$@"
+}
+
 # lab_run NODE COMMAND… - in NODE's shell, one string or a command with words
 lab_run()
 {

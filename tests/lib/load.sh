@@ -6,8 +6,8 @@
 # functions.sh; $scratch is a directory, $result what is to have the lines.
 
 case $LAB_KERNEL in
-6.12)	load_memory=384M load_mib=200 ;;
-*)	load_memory=256M load_mib=130 ;;
+6.12)	load_memory=384M load_mib=400 ;;
+*)	load_memory=256M load_mib=260 ;;
 esac
 
 # load_lab_up ARGUMENT… - the lab that it runs in
@@ -42,7 +42,7 @@ until_time()
 load_start()
 {
 	# shellcheck disable=SC2154 # the script's own
-	lab exec client --timeout 0 -- pageverify -p 2 -m "$load_mib" -R 1000000 -w 30 -t 1000000 -I 100 \
+	lab_press 0 2 "$load_mib" -R 1000000 -w 30 -t 1000000 -I 100 \
 		-s "${1:-${ISW_SEED:-$RANDOM}}" 2>"$scratch/errors" |
 		while read -r line; do
 			echo "$EPOCHREALTIME $line"
