@@ -112,7 +112,11 @@ static __s64 slack(__u64 limit, __u64 current)
 	return (__s64)(limit - current);
 }
 
-/* @m is as it was if another cgroup is nearer to its limit than @dir. */
+/*
+ * @m is as it was if another cgroup is nearer to its limit than @dir. One above the
+ * daemon's own has others in it, which may want more, as on the host: headroom is
+ * left to them too, but no more than an eighth.
+ */
 static void read_level(const char *dir, struct isw_memory *m)
 {
 	__u64 max = ISW_UNLIMITED, high = ISW_UNLIMITED, current = 0, limit;
@@ -122,6 +126,8 @@ static void read_level(const char *dir, struct isw_memory *m)
 	limit = isw_pressure_limit(max, high);
 	if (limit == ISW_UNLIMITED)
 		return;
+	if (strcmp(dir, directory))
+		limit -= opt->headroom < limit / 8 ? opt->headroom : limit / 8;
 	read_value(dir, "memory.current", &current);
 	current = isw_pressure_less(current, reclaimable(dir));
 	if (m->limit != ISW_UNLIMITED &&

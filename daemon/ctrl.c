@@ -198,7 +198,6 @@ static void completed(struct session *s, const struct ibv_wc *wc)
 	}
 	if (!(wc->wr_id & WR_SEND)) {
 		s->ctrl->posted--;
-		s->heard = now_ms();
 		msg_received(s, slot, s->ctrl->recv[slot], wc->byte_len);
 		return;
 	}

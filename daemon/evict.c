@@ -147,9 +147,9 @@ static void ids_send(struct ids *ids)
 
 static struct session *reachable(const struct client *client)
 {
-	struct session *s = client->session;
+	struct session *s = client_session(client);
 
-	return s && !s->dead && s->established && !client->leaving ? s : NULL;
+	return s && s->established && !client->leaving ? s : NULL;
 }
 
 /*

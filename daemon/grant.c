@@ -224,14 +224,13 @@ static void grant_free(struct grant *g)
 /* In the domain of its client's session; without one it has no key until there is. */
 static void grant_renew(struct grant *g)
 {
-	const struct session *s = g->client->session;
-	bool reachable = s && !s->dead;
+	const struct session *s = client_session(g->client);
 
 	g->state = GRANT_RENEWING;
 	g->again = false;
 	g->client->renewing++;
-	region_start(g->region, REGION_DEREG | (reachable ? REGION_REG : 0),
-		     reachable ? s->domain : NULL, grant_job_done);
+	region_start(g->region, REGION_DEREG | (s ? REGION_REG : 0),
+		     s ? s->domain : NULL, grant_job_done);
 }
 
 /* None under way means that none is left. */
@@ -249,9 +248,7 @@ static void renew_more(struct client *client)
 /* What waits for nothing: the session that asked is the one that is there. */
 static bool asked_by_present_session(const struct grant *g)
 {
-	const struct session *s = g->client->session;
-
-	return s && !s->dead && s->number == g->ticket.session;
+	return client_session_is(g->client, g->ticket.session);
 }
 
 static void grant_made(struct grant *g)
@@ -306,7 +303,7 @@ static void grant_not_renewed(struct grant *g)
 		return;
 	}
 	g->state = GRANT_LIVE;
-	if (client->session && !client->session->dead) {
+	if (client_session(client)) {
 		client->renewals_failed++;
 		session_kill(client->session, "a grant cannot be registered");
 	}
@@ -328,7 +325,7 @@ static void grant_renewed(struct grant *g)
 	renew_more(client);
 	if (client->renewing)
 		return;
-	if (client->session && !client->session->dead)
+	if (client_session(client))
 		client->renewals_failed = 0;
 	msg_renewed(client);
 }

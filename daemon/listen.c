@@ -118,11 +118,11 @@ static int on_control(const struct connect_request *req, const char *address)
 static int on_data(const struct connect_request *req)
 {
 	struct client *client = client_find(req->hello.client);
-	struct session *s = client ? client->session : NULL;
+	struct session *s = NULL;
 
-	if (!s || s->dead || s->number != req->hello.session)
-		return ISW_REJ_STALE;
-	return session_join(s, req);
+	if (client)
+		s = client_session_is(client, req->hello.session);
+	return s ? session_join(s, req) : ISW_REJ_STALE;
 }
 
 static int on_hello(const struct connect_request *req, const char *address)

@@ -96,8 +96,8 @@ void msg_status_all(void)
 	unsigned int slot;
 
 	while ((client = client_next(client))) {
-		s = client->session;
-		if (!s || s->dead || !s->established)
+		s = client_session(client);
+		if (!s || !s->established)
 			continue;
 		msg = ctrl_news(s, ISW_MSG_STATUS, 0, &slot);
 		if (!msg)
@@ -109,17 +109,9 @@ void msg_status_all(void)
 
 /* ---- late answers ------------------------------------------------------- */
 
-static struct session *ticket_session(const struct client *client,
-				      struct ticket ticket)
-{
-	struct session *s = client->session;
-
-	return s && !s->dead && s->number == ticket.session ? s : NULL;
-}
-
 void msg_refuse(struct client *client, struct ticket ticket, int error)
 {
-	struct session *s = ticket_session(client, ticket);
+	struct session *s = client_session_is(client, ticket.session);
 
 	if (s)
 		answer_error(s, ticket.slot, ctrl_waiting(s, ticket.slot),
@@ -129,7 +121,7 @@ void msg_refuse(struct client *client, struct ticket ticket, int error)
 void msg_granted(struct client *client, struct ticket ticket,
 		 const struct grant *g)
 {
-	struct session *s = ticket_session(client, ticket);
+	struct session *s = client_session_is(client, ticket.session);
 	struct isw_msg_granted *msg;
 	struct isw_grant_info info;
 
@@ -144,7 +136,7 @@ void msg_granted(struct client *client, struct ticket ticket,
 void msg_released(struct client *client, struct ticket ticket,
 		  const struct isw_grant_id *id)
 {
-	struct session *s = ticket_session(client, ticket);
+	struct session *s = client_session_is(client, ticket.session);
 	struct isw_msg_release *msg;
 
 	if (!s)
@@ -157,10 +149,10 @@ void msg_released(struct client *client, struct ticket ticket,
 
 void msg_bye_ok(struct client *client)
 {
-	struct session *s = client->session;
+	struct session *s = client_session(client);
 	unsigned int slot;
 
-	if (!s || s->dead)
+	if (!s)
 		return;
 	for (slot = 0; slot < CTRL_RECVS; slot++) {
 		if (ctrl_waiting(s, slot) == ISW_MSG_BYE) {
@@ -268,6 +260,8 @@ void msg_received(struct session *s, unsigned int slot, const void *buf,
 		count_malformed(s);
 		return;
 	}
+	/* What gets no answer is none: it would cost nobody a receive, for ever. */
+	s->heard = now_ms();
 	ctrl_set_waiting(s, slot, &m);
 	if (!error)
 		error = handle(s, slot, &m);
@@ -282,10 +276,10 @@ void msg_received(struct session *s, unsigned int slot, const void *buf,
 
 void msg_renewed(struct client *client)
 {
-	struct session *s = client->session;
+	struct session *s = client_session(client);
 	unsigned int slot;
 
-	if (!s || s->dead)
+	if (!s)
 		return;
 	for (slot = 0; slot < CTRL_RECVS; slot++)
 		if (ctrl_waiting(s, slot) == ISW_MSG_LIST)

@@ -353,14 +353,25 @@ struct config {
 	bool failed;
 };
 
+/* inih takes an indented line for more of the value above it: no line is one. */
 static char *config_getline(char *buf, int len, void *arg)
 {
 	struct config *config = arg;
-	char *got = fgets(buf, len, config->file);
+	size_t got, blanks;
 
-	if (got)
-		config->line++;
-	return got;
+	if (!fgets(buf, len, config->file))
+		return NULL;
+	config->line++;
+	got = strlen(buf);
+	if (got == (size_t)len - 1 && buf[got - 1] != '\n') {
+		complain("%s:%d: longer than %d characters", config->path,
+			 config->line, len - 2);
+		config->failed = true;
+		return NULL;
+	}
+	blanks = strspn(buf, " \t\v\f\r");
+	memmove(buf, buf + blanks, got - blanks + 1);
+	return buf;
 }
 
 static int config_value(void *arg, const char *section, const char *name,

@@ -14,8 +14,8 @@
 #include "session.h"
 #include "util.h"
 
-/* Below 7, which means "for ever" for both. */
-#define RETRY_COUNT	6
+/* Of what the client sends, see rdma_accept(3). Below 7, which means "for ever". */
+#define RNR_RETRY_COUNT	6
 /* 0.64 ms: how soon a client tries again that found no receive posted. */
 #define MIN_RNR_TIMER	12
 
@@ -71,8 +71,7 @@ static int conn_accept(struct conn *conn, uint8_t responder_resources)
 		.responder_resources = responder_resources < most ?
 				       responder_resources : (uint8_t)most,
 		.initiator_depth = 0,	/* the donor reads nothing */
-		.retry_count = RETRY_COUNT,
-		.rnr_retry_count = RETRY_COUNT,
+		.rnr_retry_count = RNR_RETRY_COUNT,
 	};
 
 	memcpy(rep.nonce, s->nonce, sizeof(rep.nonce));
@@ -217,6 +216,20 @@ int session_join(struct session *s, const struct connect_request *req)
 	if (req->id->verbs != s->device->verbs || req->id->port_num != s->port)
 		return ISW_REJ_TRANSPORT;
 	return conn_open(conn, s, req);
+}
+
+struct session *client_session(const struct client *client)
+{
+	struct session *s = client->session;
+
+	return s && !s->dead ? s : NULL;
+}
+
+struct session *client_session_is(const struct client *client, uint64_t number)
+{
+	struct session *s = client_session(client);
+
+	return s && s->number == number ? s : NULL;
 }
 
 void session_kill(struct session *s, const char *why)

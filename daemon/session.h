@@ -65,6 +65,10 @@ struct connect_request {
 int session_open(struct client *client, const struct connect_request *req);
 int session_join(struct session *s, const struct connect_request *req);
 
+/* The session that @client has and that is not dead, or NULL; in the second, if it is @number. */
+struct session *client_session(const struct client *client);
+struct session *client_session_is(const struct client *client, uint64_t number);
+
 /*
  * session_kill() is safe anywhere: the session is dead at once, and destroyed
  * by session_reap() when the loop has no pointer to it left. Only the first

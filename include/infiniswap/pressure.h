@@ -4,8 +4,8 @@
  * its host never misses it (Infiniswap, NSDI'17, section 5.1: headroom, and a
  * moving average of what everybody else uses).
  *
- * Giving back goes by what is measured, taking by the average as well: a donor
- * is quick to give and slow to take, and does not go back and forth.
+ * Giving back goes by what is measured, and so does a grant on demand; what is
+ * prepared ahead goes by the average as well.
  *
  * Pure: the caller has the clock and looks at the host once a second.
  */

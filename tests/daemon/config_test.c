@@ -61,6 +61,35 @@ static void test_file_is_read(void)
 		"client_quota does not follow memory");
 }
 
+static void test_indented_lines(void)
+{
+	test_donor_ended();
+	REQUIRE_EQ(donor_run("--config", config_file(
+		"    bind = 192.0.2.1\n"
+		"    memory = 3G\n"
+		"\n"
+		"\t# a comment\n"
+		"\tlease = 7\n"), "--dump-config", NULL), 0);
+	unlink(path);
+	REQUIRE(donor_log_has("bind = 192.0.2.1\n"), "bind not read");
+	REQUIRE(donor_log_has("memory = 3072M\n"), "memory not read");
+	REQUIRE(donor_log_has("lease = 7\n"), "lease not read");
+	refused_file("memory = 3G\n  lease = x\n", "2: lease = x: not a number");
+}
+
+/* Not cut in two, of which the second would be a line of its own. */
+static void test_long_lines(void)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "lease = 7\n# %0*d\n", 196, 0);
+	test_donor_ended();
+	REQUIRE_EQ(donor_run("--config", config_file(text), "--dump-config", NULL), 0);
+	unlink(path);
+	snprintf(text, sizeof(text), "lease = 7\n# %0*d lease = 8\n", 197, 0);
+	refused_file(text, "2: longer than 198 characters");
+}
+
 static void test_no_headroom_as_a_share(void)
 {
 	test_donor_ended();
@@ -176,6 +205,9 @@ static void test_meminfo_without_answer(void)
 
 static const struct test tests[] = {
 	{ "config: the file is read", test_file_is_read },
+	{ "config: indented lines are lines of their own", test_indented_lines },
+	{ "config: a line that is too long is refused, and not cut in two",
+	  test_long_lines },
 	{ "config: a headroom of 0 % is none", test_no_headroom_as_a_share },
 	{ "config: the command line wins over the file", test_command_line_wins },
 	{ "config: --dump-config prints a config file", test_dump_is_config },

@@ -64,6 +64,28 @@ static void test_silent_client(void)
 }
 
 /*
+ * Nothing goes out to it, so no send to it fails: it once could stay so for ever, with
+ * its place in the table.
+ */
+static void test_client_that_only_answers(void)
+{
+	struct isw_msg_hdr pong;
+	struct client *c;
+	int i;
+
+	REQUIRE(donor_start("--client_timeout=1", NULL), "no start");
+	c = test_connected();
+	for (i = 0; i < 50 && !donor_log_has("nothing heard from it"); i++) {
+		client_hdr(c, &pong, ISW_MSG_PONG);
+		if (client_send(c, &pong, sizeof(pong)))
+			break;
+		sleep_ms(100);
+	}
+	REQUIRE(donor_log_wait("nothing heard from it", 1000),
+		"its session goes on");
+}
+
+/*
  * The donor stands still for longer than a client may be silent, and the client
  * has pinged on. Its session once ended before its pings were looked at.
  */
@@ -404,6 +426,8 @@ static void test_last_words_are_heard(void)
 static const struct test tests[] = {
 	{ "end: a killed client's lease ends and its memory returns",
 	  test_killed_client },
+	{ "end: a client from which only answers come is silent",
+	  test_client_that_only_answers },
 	{ "end: a donor that stood still hears its clients first",
 	  test_donor_stands_still },
 	{ "end: a silent client's lease ends and its memory returns",

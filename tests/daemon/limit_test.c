@@ -297,6 +297,29 @@ static void test_cgroup_above(void)
 	remove_cgroup(inner);
 }
 
+/* Of the slice's 64 MiB an eighth is left alone, and an eighth of the rest is headroom. */
+static void test_headroom_in_cgroup_above(void)
+{
+	struct isw_grant_info g;
+	char arg[80], inner[80];
+	const char *dir = make_cgroup(arg, sizeof(arg));
+	struct client *c;
+
+	write_cgroup(dir, 64, 44);
+	strcat(arg, "/inner");
+	mkdir(dir, 0700);
+	REQUIRE(donor_start(arg, "--memory=128M", "--headroom=16M", NULL),
+		"no start");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, 8 * MIB, &g), ISW_ERR_NO_MEMORY);
+	snprintf(inner, sizeof(inner), "%s", dir);
+	*strrchr(inner, '/') = '\0';
+	write_cgroup(inner, 64, 40);
+	REQUIRE_EQ(client_grant(c, 8 * MIB, &g), 0);
+	remove_cgroup(dir);
+	remove_cgroup(inner);
+}
+
 /*
  * The daemon's log, or any file that it reads, is charged to its cgroup as well.
  * That once looked as if its limit had been passed, and what was lent was evicted.
@@ -396,6 +419,8 @@ static const struct test tests[] = {
 	{ "limit: files in the daemon's cgroup are no use of its limit",
 	  test_cgroup_with_files },
 	{ "limit: a cgroup's limit holds for those in it", test_cgroup_above },
+	{ "limit: headroom is left to others in a cgroup above",
+	  test_headroom_in_cgroup_above },
 	{ "limit: shares of the host's memory", test_shares },
 	{ "limit: small grants do not use up the table",
 	  test_places_are_shared },
