@@ -145,9 +145,9 @@ typedef int isw_node_t;
 typedef unsigned int isw_node_t;
 #endif
 
-/* Workqueues must say which kind they are since 6.18 */
-#ifndef ISW_HAVE_WQ_PERCPU
-#define WQ_PERCPU	0
+/* For what may run on any CPU: since 6.17 */
+#ifndef ISW_HAVE_DFL_WQ
+#define system_dfl_wq	system_unbound_wq
 #endif
 
 #endif /* _ISW_COMPAT_H */

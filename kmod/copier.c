@@ -37,6 +37,7 @@
 #define COPY_PAGES	16		/* of an extent: 64 KiB */
 #define COPY_RETRY	(HZ / 5)
 #define DISK_PATIENCE	HZ		/* then others go on without it */
+#define DISK_RETRY	(5 * HZ)	/* of a slab with a page that it cannot read */
 #define DISK_READERS	(ISW_COPY_EXTENTS - 1)
 #define LEGS_AT_ONCE	16		/* changed with one drain */
 #define REFUSALS_MAX	4		/* asked in vain for as many slabs: enough for now */
@@ -164,8 +165,9 @@ static void slab_relegs(struct isw_device *dev, struct isw_slab *slab)
 /* Each leg that is added takes a donor's answer, and evict.c may have no time. */
 static bool legs_enough(const struct isw_device *dev)
 {
-	return dev->copier->nr_changed == LEGS_AT_ONCE ||
-	       READ_ONCE(dev->evict_waits);
+	unsigned int changed = dev->copier->nr_changed;
+
+	return changed == LEGS_AT_ONCE || (changed && READ_ONCE(dev->evict_waits));
 }
 
 /*
@@ -227,21 +229,14 @@ static bool legs_droppable(struct isw_device *dev, struct isw_slab *slab,
 
 static void legs_drop(struct isw_device *dev, struct isw_slab *slab)
 {
-	struct isw_mapping *m, was, next;
-	unsigned int i;
+	struct isw_mapping *m, was;
 
 	mutex_lock(&dev->lock);
 	m = isw_slab_mapping(dev, slab);
 	if (!legs_droppable(dev, slab, m))
 		goto out;
 	was = *m;
-	next = was;
-	for (i = 0; i < ISW_MAX_LEGS; i++)
-		if (was.retiring & BIT(i))
-			next.leg[i] = (struct isw_grant) {};
-	next.used &= ~was.retiring;
-	next.retiring = 0;
-	isw_slab_publish(dev, slab, &next);
+	isw_slab_publish_without(dev, slab, was.retiring);
 	isw_slabs_drain(dev);
 	if (!legs_droppable(dev, slab, &was)) {
 		/* a copy on the others is bad, or the others are away */
@@ -252,13 +247,7 @@ static void legs_drop(struct isw_device *dev, struct isw_slab *slab)
 	}
 	isw_slab_clear_copies(dev, slab, isw_word_of_legs(was.retiring));
 	isw_slab_kick(dev, slab);
-	for (i = 0; i < ISW_MAX_LEGS; i++) {
-		if (!(was.retiring & BIT(i)))
-			continue;
-		trace_isw_slab_unmap(slab, i, &was.leg[i]);
-		was.leg[i].donor->nr_slabs--;
-		isw_grant_spare(dev, &was.leg[i]);
-	}
+	isw_grants_spare(dev, &was, was.retiring);
 out:
 	mutex_unlock(&dev->lock);
 }
@@ -409,6 +398,8 @@ static void extent_write(struct extent *e)
 	e->phase = EXTENT_IDLE;
 	if (io->status == BLK_STS_IOERR && io->count > 1)
 		io->slab->apart = true;
+	else if (io->status == BLK_STS_IOERR && !io->no_disk)
+		io->slab->disk_retry_at = jiffies + DISK_RETRY;
 	if (io->status != BLK_STS_OK)
 		return;
 	io->write = true;
@@ -458,7 +449,7 @@ static unsigned int extents_step(struct isw_copier *c)
 	return busy;
 }
 
-/* How many wait for the disk. */
+/* How many wait for the disk, or may yet in this phase. */
 static unsigned int disk_readers(const struct isw_copier *c)
 {
 	unsigned int i, n = 0;
@@ -466,7 +457,7 @@ static unsigned int disk_readers(const struct isw_copier *c)
 	for (i = 0; i < ISW_COPY_EXTENTS; i++)
 		n += c->extents[i].phase == EXTENT_READING &&
 		     !extent_waits(&c->extents[i]) &&
-		     READ_ONCE(c->extents[i].io.from_disk);
+		     !c->extents[i].io.no_disk;
 	return n;
 }
 
@@ -623,6 +614,13 @@ static bool slab_legless(struct isw_device *dev, struct isw_slab *slab)
 	return i < pages;
 }
 
+/* Does the backup disk take copies now? */
+static bool disk_takes(struct isw_device *dev)
+{
+	return dev->backup && isw_backup_takes(dev->backup) &&
+	       isw_staging_spare(&dev->backup->staging);
+}
+
 /*
  * Copy what pages of @slab lack. The hint is cleared first, and set again by
  * whoever makes a page lack a copy, or here if something is left.
@@ -630,10 +628,11 @@ static bool slab_legless(struct isw_device *dev, struct isw_slab *slab)
 static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 {
 	struct isw_device *dev = c->dev;
+	bool refused = time_before(jiffies, slab->disk_retry_at);
 	u64 pages = isw_slab_pages(dev->slab_shift), i, needs;
 	atomic64_t *words = isw_slab_words(dev, slab);
+	bool frozen, ask, disk = disk_takes(dev);
 	struct isw_legs l;
-	bool frozen, ask;
 	u32 n, max;
 
 	WRITE_ONCE(slab->degraded, false);
@@ -644,22 +643,28 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 	}
 	max = slab->apart ? 1 : c->max;
 	slab->apart = false;
+	l = slab_legs(slab, &frozen);
 	for (i = 0; i < pages && !READ_ONCE(c->stopping); i += max(n, 1U)) {
-		struct extent *e = extent_get(c);
-		bool disk = dev->backup && isw_backup_takes(dev->backup) &&
-			    isw_staging_spare(&dev->backup->staging);
+		struct extent *e;
 
+		n = 0;
+		if (!(i % 1024))
+			cond_resched();
+		/* what has changed since we looked has set the hint again */
+		if (!isw_word_needs(atomic64_read(&words[i]), isw_legs_fill(&l),
+				    disk))
+			continue;
+		e = extent_get(c);
 		if (!e)
 			break;
+		disk = disk_takes(dev);
 		l = slab_legs(slab, &frozen);
 		needs = 0;
 		n = extent_find(e, words + i, min_t(u64, pages - i, max), &l, disk,
 				&needs);
 		ask = n && takes_disk(e->words[0], l.live);
-		if (n && (!ask || disk_reader_may_start(c)))
+		if (n && (!ask || (!refused && disk_reader_may_start(c))))
 			extent_start(e, (words - dev->words) + i, n, needs, ask);
-		if (!(i % 1024))
-			cond_resched();
 	}
 	extents_await(c, 0);
 	l = slab_legs(slab, &frozen);
@@ -702,7 +707,8 @@ void isw_copier_kick(struct isw_device *dev)
 		return;
 	WRITE_ONCE(dev->copier->kicked, true);
 	wake_up(&dev->copier->wait);
-	queue_delayed_work(isw_copy_wq, &dev->copier->work, 0);
+	/* now, even if it is to go on later by itself */
+	mod_delayed_work(isw_copy_wq, &dev->copier->work, 0);
 }
 
 int isw_copier_alloc(struct isw_device *dev)

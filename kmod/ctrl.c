@@ -369,14 +369,6 @@ void isw_ctrl_ping(struct isw_donor *donor)
 		      next_seq(&donor->session.ctrl));
 }
 
-struct isw_msg_release isw_release_msg(struct isw_grant_id id)
-{
-	return (struct isw_msg_release) {
-		.id.index = cpu_to_le32(id.index),
-		.id.generation = cpu_to_le32(id.generation),
-	};
-}
-
 static void call_fail(struct isw_ctrl *c, struct isw_call *call, int error)
 {
 	unsigned long flags;

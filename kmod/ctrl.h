@@ -78,6 +78,5 @@ bool isw_ctrl_take(struct isw_donor *donor, void *msg, unsigned long *at);
 bool isw_ctrl_post(struct isw_donor *donor, struct isw_msg_hdr *msg, u16 type,
 		   u32 seq);
 void isw_ctrl_ping(struct isw_donor *donor);
-struct isw_msg_release isw_release_msg(struct isw_grant_id id);
 
 #endif /* _ISW_CTRL_H */

@@ -186,6 +186,11 @@ static int config_check(struct isw_device *dev)
 			cfg->hot_slab);
 		return -EINVAL;
 	}
+	if (cfg->redundancy == ISW_REDUNDANCY_MIRROR && cfg->max_sessions < 2) {
+		isw_err(dev, "power: 1: redundancy is mirror and max_sessions is %u\n",
+			cfg->max_sessions);
+		return -EINVAL;
+	}
 	if (cfg->size & (cfg->slab_size - 1)) {
 		isw_err(dev, "power: 1: size %llu is not a multiple of slab_size %llu\n",
 			cfg->size, cfg->slab_size);

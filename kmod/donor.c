@@ -69,8 +69,8 @@ void isw_donor_error(struct isw_donor *donor, const char *why)
 		donor->broken_at = jiffies;
 		queue_work(isw_io_wq, &donor->fail_work);
 	}
+	isw_ctrl_abort(donor);	/* of this session: the next one takes the lock */
 	spin_unlock_irqrestore(&donor->lock, flags);
-	isw_ctrl_abort(donor);	/* nobody should wait for answers now */
 	if (broke) {
 		trace_isw_session_broken(donor, why);
 		isw_sysfs_uevent(donor, ISW_UEVENT_BROKEN);
@@ -180,6 +180,8 @@ static int donor_try(struct isw_donor *donor)
 	if (ret)
 		goto err_destroy;
 
+	/* It is back: how long we wait for each other is not its fault. */
+	WRITE_ONCE(donor->resuming, true);
 	mutex_lock(&dev->lock);
 	twin = donor_twin(donor);
 	if (donor->state != ISW_DONOR_CONNECTING &&
@@ -204,6 +206,7 @@ static int donor_try(struct isw_donor *donor)
 	}
 	if (!ret)
 		isw_resume_kick(donor);
+	WRITE_ONCE(donor->resuming, false);
 	mutex_unlock(&dev->lock);
 	if (ret)
 		goto err_destroy;

@@ -45,6 +45,7 @@ struct isw_donor {
 	unsigned long pinged_at;	/* jiffies: last heartbeat */
 	unsigned int failures;		/* attempts in a row */
 	bool broke;			/* next UP counts as reconnect */
+	bool resuming;			/* its session stands, and waits for dev->lock */
 	bool twin;			/* last seen to be another donor's daemon; logged */
 	bool draining;			/* wants its grants back, takes no more */
 	bool drain;			/* the operator wants to do without it */

@@ -305,7 +305,7 @@ static unsigned int legs_due(const struct isw_mapping *m, unsigned long *next)
 static struct isw_mapping *legs_off(struct isw_device *dev,
 				    struct isw_slab *slab, unsigned int legs)
 {
-	struct isw_mapping *was = isw_slab_mapping(dev, slab), next = *was;
+	struct isw_mapping *was = isw_slab_mapping(dev, slab);
 	unsigned int leg;
 
 	for (leg = 0; leg < ISW_MAX_LEGS; leg++) {
@@ -314,9 +314,8 @@ static struct isw_mapping *legs_off(struct isw_device *dev,
 		trace_isw_leg_forced(slab, leg, &was->leg[leg]);
 		isw_stat_inc(dev->stats, evictions_forced);
 		was->leg[leg].donor->nr_slabs--;
-		next.leg[leg] = (struct isw_grant) {};
 	}
-	isw_slab_publish(dev, slab, was->used & ~legs ? &next : NULL);
+	isw_slab_publish_without(dev, slab, legs);
 	return was;
 }
 

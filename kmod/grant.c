@@ -20,7 +20,10 @@
 /* Give a grant back; isw_call_wait() must follow. */
 void isw_grant_return_send(const struct isw_grant *g, struct isw_call *call)
 {
-	struct isw_msg_release msg = isw_release_msg(g->id);
+	struct isw_msg_release msg = {
+		.id.index = cpu_to_le32(g->id.index),
+		.id.generation = cpu_to_le32(g->id.generation),
+	};
 
 	*call = (struct isw_call) {};
 	trace_isw_grant_returned(g->donor, &g->id);
@@ -168,14 +171,29 @@ static bool ready_take(struct isw_device *dev, const struct isw_mapping *beside,
 	return true;
 }
 
-/* No slab needs @grant any more: keep it ready, or give it back. */
-void isw_grant_spare(struct isw_device *dev, const struct isw_grant *grant)
+/* Keep it ready, or give it back, which waits for the donor's answer. */
+static void grant_spare(struct isw_device *dev, const struct isw_grant *grant)
 {
 	if (dev->nr_ready < isw_ready_wanted(dev) &&
 	    isw_donor_lends(grant->donor) && !grant->evict_at)
 		ready_add(dev, grant);
 	else
 		isw_grant_return(grant->donor, grant->id);
+}
+
+/* @was's slab needs these of its legs no more, and nothing that is posted does. */
+void isw_grants_spare(struct isw_device *dev, const struct isw_mapping *was,
+		      unsigned int legs)
+{
+	int i;
+
+	for (i = 0; i < ISW_MAX_LEGS; i++) {
+		if (!(legs & BIT(i)))
+			continue;
+		trace_isw_slab_unmap(was->slab, i, &was->leg[i]);
+		was->leg[i].donor->nr_slabs--;
+		grant_spare(dev, &was->leg[i]);
+	}
 }
 
 /* ---- placement: two choices --------------------------------------------- */

@@ -31,7 +31,8 @@ void isw_grant_late(struct isw_donor *donor, const struct isw_msg *m);
 bool isw_grant_obtain(struct isw_device *dev, const struct isw_mapping *beside,
 		      struct isw_grant *grant);
 int isw_grants_refill(struct isw_device *dev);
-void isw_grant_spare(struct isw_device *dev, const struct isw_grant *grant);
+void isw_grants_spare(struct isw_device *dev, const struct isw_mapping *was,
+		      unsigned int legs);
 void isw_grants_trim(struct isw_device *dev);
 int isw_grant_return(struct isw_donor *donor, struct isw_grant_id id);
 void isw_grant_return_send(const struct isw_grant *g, struct isw_call *call);

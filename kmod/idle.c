@@ -16,7 +16,6 @@
 #include "grant.h"
 #include "idle.h"
 #include "slab.h"
-#include "trace.h"
 
 #define SCAN_MAX	64	/* slabs looked at in one go */
 
@@ -120,19 +119,6 @@ static void slab_freeze(struct isw_device *dev, struct isw_slab *slab,
 	isw_slab_publish(dev, slab, &next);
 }
 
-static void legs_return(struct isw_device *dev, struct isw_mapping *m)
-{
-	int i;
-
-	for (i = 0; i < ISW_MAX_LEGS; i++) {
-		if (!m->leg[i].donor)
-			continue;
-		trace_isw_slab_unmap(m->slab, i, &m->leg[i]);
-		m->leg[i].donor->nr_slabs--;
-		isw_grant_spare(dev, &m->leg[i]);
-	}
-}
-
 /* Nobody writes to @slab now: does it need its legs no more? */
 static bool slab_over(struct isw_device *dev, struct isw_slab *slab)
 {
@@ -183,7 +169,7 @@ unsigned int isw_idle_give_back(struct isw_device *dev, unsigned long idle)
 	for (i = 0; i < n; i++) {
 		if (!was[i])
 			continue;
-		legs_return(dev, was[i]);	/* waits for a donor's answer */
+		isw_grants_spare(dev, was[i], was[i]->used);
 		given++;
 	}
 	return given;

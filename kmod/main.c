@@ -8,7 +8,6 @@
 #include "configfs.h"
 #include "copier.h"
 #include "debugfs.h"
-#include "compat.h"
 #include "device.h"
 #include "pm.h"
 #include "session.h"

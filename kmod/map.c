@@ -91,12 +91,12 @@ static bool slab_bind(struct isw_device *dev, struct isw_slab *slab)
 /* Sessions that come back and evictions wait for dev->lock. */
 static bool bind_over(const struct isw_device *dev, unsigned long until)
 {
-	return READ_ONCE(dev->stopping) || READ_ONCE(dev->evict_waits) ||
-	       time_after_eq(jiffies, until);
+	return READ_ONCE(dev->evict_waits) || time_after_eq(jiffies, until);
 }
 
 /*
- * Serve the slabs that wait, each once. Each was unmapped, and drained when it
+ * Serve the slabs that wait, each once, and one at least, or a donor that asks and
+ * evicts without end would leave no time for any. Each was unmapped, and drained when it
  * became so: nothing to drain here. A slab that is mapped waited for something
  * else, DMA addresses for instance, and may try again. False: no donor has memory.
  */
@@ -106,11 +106,13 @@ static bool bind_wanted(struct isw_device *dev, unsigned long until)
 	bool served = true;
 
 	want_splice(dev, &dev->want, &dev->serving);
-	while (!bind_over(dev, until) && (slab = serving_first(dev))) {
+	while (!READ_ONCE(dev->stopping) && (slab = serving_first(dev))) {
 		served = isw_slab_mapping(dev, slab) || slab_bind(dev, slab);
 		if (!served)
 			break;
 		want_done(dev, slab);
+		if (bind_over(dev, until))
+			break;
 	}
 	want_splice(dev, &dev->serving, &dev->want);
 	return served;
@@ -123,10 +125,10 @@ static bool refill(struct isw_device *dev, unsigned long until)
 
 	do {
 		served = bind_wanted(dev, until);
-		if (bind_over(dev, until))
-			return served;
-	} while (!isw_grants_refill(dev));
-	return false;
+		if (READ_ONCE(dev->stopping) || isw_grants_refill(dev))
+			return false;
+	} while (!bind_over(dev, until));
+	return served;
 }
 
 /* ---- connections -------------------------------------------------------- */
@@ -202,6 +204,7 @@ static void give_up_lost(struct isw_device *dev)
 
 	list_for_each_entry(donor, &dev->donors, node)
 		if (READ_ONCE(donor->state) == ISW_DONOR_RECONNECTING &&
+		    !READ_ONCE(donor->resuming) &&
 		    time_after_eq(jiffies, donor->broken_at + limit))
 			isw_donor_give_up(donor, "donor_loss_timeout");
 }

@@ -6,7 +6,7 @@
 # Prints one -DISW_HAVE_… per property of the kernel's headers that kmod/compat.h
 # has to know. It looks at the headers and never at a version number, because
 # stable series and distributions carry changes back: struct rq_list (6.13) is in
-# Debian's 6.12.95, WQ_PERCPU (6.17) in 6.12.117 and not in 6.12.95.
+# Debian's 6.12.95.
 #
 # KERNEL_SOURCE has include/linux/. On success at least ISW_HAVE_PROBE is printed.
 
@@ -61,8 +61,8 @@ have BLK_MODE_T 'blk_mode_t' linux/blkdev.h
 # A block device is opened as a file: 6.9.
 have BDEV_FILE 'bdev_file_open_by_path' linux/blkdev.h
 
-# WQ_PERCPU names what used to be the default; 7.x warns when neither it nor
-# WQ_UNBOUND is given: 6.17.
-have WQ_PERCPU 'WQ_PERCPU' linux/workqueue.h
+# The workqueue for what may run on any CPU is system_dfl_wq: 6.17. Before,
+# system_unbound_wq, of which 7.x warns.
+have DFL_WQ 'system_dfl_wq' linux/workqueue.h
 
 echo

@@ -42,9 +42,8 @@ void isw_resume_kick(struct isw_donor *donor)
 static void drop_unmarked(struct isw_donor *donor)
 {
 	struct isw_device *dev = donor->dev;
-	struct isw_mapping next;
 	u8 dropped = 0;
-	int leg, i;
+	int leg;
 	u32 n;
 
 	for (n = 0; n < dev->nr_slabs; n++) {
@@ -53,15 +52,12 @@ static void drop_unmarked(struct isw_donor *donor)
 		leg = isw_slab_leg_on(dev, slab, donor);
 		if (leg < 0 || slab->mark)
 			continue;
-		next = *isw_slab_mapping(dev, slab);
-		trace_isw_slab_unmap(slab, leg, &next.leg[leg]);
-		next.leg[leg] = (struct isw_grant) {};
+		trace_isw_slab_unmap(slab, leg,
+				     &isw_slab_mapping(dev, slab)->leg[leg]);
 		slab->dropped = BIT(leg);
 		dropped |= BIT(leg);
 		donor->nr_slabs--;
-		for (i = 0; i < ISW_MAX_LEGS && !next.leg[i].donor; i++)
-			;
-		isw_slab_publish(dev, slab, i < ISW_MAX_LEGS ? &next : NULL);
+		isw_slab_publish_without(dev, slab, BIT(leg));
 	}
 	if (dropped)
 		isw_slabs_drain(dev);
@@ -91,34 +87,55 @@ void isw_resume_forget(struct isw_donor *donor)
 	drop_unmarked(donor);
 }
 
-/* @g lives: give its slab the new address and key. False: not ours. */
-static bool slab_resume(struct isw_donor *donor, const struct isw_grant_info *g)
+/* Which of @info, in order of their index, is @g? -1: none. */
+static int listed(const struct isw_grant *g, const struct isw_grant_info *info,
+		  unsigned int count)
+{
+	unsigned int i;
+
+	if (g->id.index < info[0].id.index ||
+	    g->id.index > info[count - 1].id.index)
+		return -1;
+	for (i = 0; i < count; i++)
+		if (isw_grant_is(g, g->donor, info[i].id))
+			return i;
+	return -1;
+}
+
+/*
+ * What of @info is ours lives: slabs and grants held ready get the new addresses and
+ * keys. One walk for all of them. A bit for each that was found.
+ */
+static u32 list_resume(struct isw_donor *donor,
+		       const struct isw_grant_info *info, unsigned int count)
 {
 	struct isw_device *dev = donor->dev;
 	struct isw_mapping next;
-	u32 n;
+	u32 found = 0, n;
+	int leg, i;
 
-	if (isw_grant_resume(donor, g))
-		return true;
+	for (i = 0; i < count; i++)
+		if (info[i].length == dev->cfg.slab_size &&
+		    isw_grant_resume(donor, &info[i]))
+			found |= BIT(i);
 	for (n = 0; n < dev->nr_slabs; n++) {
 		struct isw_slab *slab = &dev->slabs[n];
-		int leg = isw_slab_leg_on(dev, slab, donor);
 
+		leg = isw_slab_leg_on(dev, slab, donor);
 		if (leg < 0)
 			continue;
-		next = *isw_slab_mapping(dev, slab);
-		if (!isw_grant_is(&next.leg[leg], donor, g->id))
+		i = listed(&isw_slab_mapping(dev, slab)->leg[leg], info, count);
+		if (i < 0 || info[i].length != dev->cfg.slab_size)
 			continue;
-		if (slab->mark)		/* listed twice; once is enough */
-			return true;
-		next.leg[leg].addr = g->addr;
-		next.leg[leg].rkey = g->rkey;
+		next = *isw_slab_mapping(dev, slab);
+		next.leg[leg].addr = info[i].addr;
+		next.leg[leg].rkey = info[i].rkey;
 		isw_evict_resume(&next.leg[leg]);
 		slab->mark = true;
 		isw_slab_publish(dev, slab, &next);
-		return true;
+		found |= BIT(i);
 	}
-	return false;
+	return found;
 }
 
 /* @g is listed, and not ours. A donor that refuses it has not got it either. */
@@ -129,42 +146,61 @@ static int give_back(struct isw_donor *donor, struct isw_grant_id id)
 	return ret == -EREMOTEIO ? 0 : ret;
 }
 
-/* Compare what @donor lists with what we have; with !@ours we have nothing. */
+/* Decode @count of the donor's grants. False: not in order of their index, from @from on. */
+static bool list_decode(const struct isw_msg_grants *raw, unsigned int count,
+			u32 from, struct isw_grant_info *info)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		isw_wire_grant_decode(&raw->grant[i], &info[i]);
+		if (info[i].id.index < from || info[i].id.index == U32_MAX)
+			return false;
+		from = info[i].id.index + 1;
+	}
+	return true;
+}
+
+/*
+ * Compare what @donor lists with what we have; with !@ours we have nothing. It may
+ * take AWAIT_GRANTS for its answers, all in all.
+ */
 static int compare_list(struct isw_donor *donor, bool ours)
 {
+	unsigned long until = jiffies + AWAIT_GRANTS, began;
 	struct isw_msg_grants *raw = donor->list_buf;
-	unsigned long until = jiffies + AWAIT_GRANTS;
-	u32 from = 0, count, i;
+	struct isw_grant_info info[ISW_GRANTS_MAX];
+	u32 from = 0, count, found, i;
 	int ret;
 
+	BUILD_BUG_ON(ISW_GRANTS_MAX > 32);	/* bits of @found */
 	do {
 		struct isw_msg_list list = { .from = cpu_to_le32(from) };
 		struct isw_call call = { .copy = raw };
-		struct isw_grant_info g;
 
 		ret = isw_call(donor, &call, &list.hdr, ISW_MSG_LIST);
 		if (ret)
 			return ret;
 		count = call.answer.grants.count;
-		if (!count && call.answer.grants.next)
+		if (!list_decode(raw, count, from, info))
 			return -EPROTO;
-		for (i = 0; i < count && !ret; i++) {
-			isw_wire_grant_decode(&raw->grant[i], &g);
-			if (ours && g.length == donor->dev->cfg.slab_size &&
-			    slab_resume(donor, &g))
-				until = jiffies + AWAIT_GRANTS;	/* our own time */
-			else
-				ret = give_back(donor, g.id);
-		}
-		if (ret)
-			return ret;
-		if (call.answer.grants.next && call.answer.grants.next <= from)
-			return -EPROTO;	/* it would go round for ever */
-		if (time_after(jiffies, until))
-			return -ETIMEDOUT;	/* or nearly so */
 		from = call.answer.grants.next;
-	} while (from);
-	return 0;
+		/* or it would go round for ever */
+		if (from && (!count || from <= info[count - 1].id.index))
+			return -EPROTO;
+		began = jiffies;
+		found = ours && count ? list_resume(donor, info, count) : 0;
+		until += jiffies - began;	/* our own time */
+		for (i = 0; i < count && !ret; i++) {
+			if (found & BIT(i))
+				continue;
+			ret = time_after(jiffies, until) ? -ETIMEDOUT :
+			      give_back(donor, info[i].id);
+		}
+		if (!ret && time_after(jiffies, until))
+			ret = -ETIMEDOUT;
+	} while (!ret && from);
+	return ret;
 }
 
 /*

@@ -39,6 +39,7 @@ int isw_slabs_alloc(struct isw_device *dev)
 		struct isw_slab *slab = &dev->slabs[i];
 
 		slab->index = i;
+		slab->disk_retry_at = jiffies;
 		spin_lock_init(&slab->lock);
 		INIT_LIST_HEAD(&slab->parked);
 		INIT_LIST_HEAD(&slab->want);
@@ -148,6 +149,18 @@ void isw_slab_publish(struct isw_device *dev, struct isw_slab *slab,
 	trace_isw_slab_publish(dev, slab, new);
 }
 
+void isw_slab_publish_without(struct isw_device *dev, struct isw_slab *slab,
+			      unsigned int legs)
+{
+	struct isw_mapping next = *isw_slab_mapping(dev, slab);
+	unsigned int leg;
+
+	for (leg = 0; leg < ISW_MAX_LEGS; leg++)
+		if (legs & BIT(leg))
+			next.leg[leg] = (struct isw_grant) {};
+	isw_slab_publish(dev, slab, next.used & ~legs ? &next : NULL);
+}
+
 atomic64_t *isw_slab_words(struct isw_device *dev, const struct isw_slab *slab)
 {
 	return dev->words + isw_slab_pages(dev->slab_shift) * slab->index;
@@ -214,7 +227,8 @@ void isw_slab_want(struct isw_device *dev, struct isw_slab *slab)
 	if (first)
 		list_add_tail(&slab->want, &dev->want);
 	spin_unlock_irqrestore(&dev->want_lock, flags);
-	if (first)
+	/* one that is mapped waits for something else: the tick is soon enough */
+	if (first && !rcu_access_pointer(slab->mapping))
 		isw_map_kick(dev);
 }
 

@@ -55,6 +55,7 @@ struct isw_slab {
 	bool freed;			/* pages were discarded: it may be empty */
 	bool degraded;			/* pages may lack copies: copier.c looks */
 	bool apart;			/* copier.c: some of its pages cannot be read */
+	unsigned long disk_retry_at;	/* copier.c: jiffies, no reads of the disk till then */
 	bool touched;			/* read or written since idle.c looked */
 	unsigned long empty_at;		/* idle.c, dev->lock: jiffies, 0: it is not */
 	unsigned long cold_at;		/* the same, not touched */
@@ -77,6 +78,9 @@ u32 isw_slabs_mapped(const struct isw_device *dev);
  */
 void isw_slab_publish(struct isw_device *dev, struct isw_slab *slab,
 		      const struct isw_mapping *next);
+/* the same mapping without @legs, a bit each; without the last one: unmap */
+void isw_slab_publish_without(struct isw_device *dev, struct isw_slab *slab,
+			      unsigned int legs);
 void isw_slabs_drain(struct isw_device *dev);
 void isw_slab_clear_copies(struct isw_device *dev, struct isw_slab *slab,
 			   u64 copies);

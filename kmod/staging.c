@@ -384,25 +384,32 @@ u32 isw_staging_take(struct isw_staging *st, struct isw_staged **slots, u32 max)
 	struct isw_staged *slot;
 	struct outcome o;
 	unsigned long flags;
-	u32 n = 0;
+	u32 n = 0, i;
+	bool more;
 
-	flags = lock(st, &o);
-	while (!n && (slot = list_first_entry_or_null(&st->queue,
-						      struct isw_staged, node))) {
-		queue_del(st, slot);
-		if (slot_current(st, slot))
+	do {
+		flags = lock(st, &o);
+		for (i = 0; !n && i < SHED_AT_ONCE; i++) {
+			slot = list_first_entry_or_null(&st->queue,
+							struct isw_staged, node);
+			if (!slot)
+				break;
+			queue_del(st, slot);
+			if (slot_current(st, slot))
+				slots[n++] = slot;
+			else
+				slot_over(st, slot, false, &o);
+		}
+		more = !n && !list_empty(&st->queue);
+		while (n && n < max && (slot = find(st, slots[n - 1]->index + 1)) &&
+		       slot->state == ISW_STAGED_QUEUED && slot_current(st, slot)) {
+			queue_del(st, slot);
 			slots[n++] = slot;
-		else
-			slot_over(st, slot, false, &o);
-	}
-	while (n && n < max && (slot = find(st, slots[n - 1]->index + 1)) &&
-	       slot->state == ISW_STAGED_QUEUED && slot_current(st, slot)) {
-		queue_del(st, slot);
-		slots[n++] = slot;
-	}
-	for (max = n; max; max--)
-		slots[max - 1]->state = ISW_STAGED_WRITING;
-	unlock(st, &o, flags);
+		}
+		for (i = 0; i < n; i++)
+			slots[i]->state = ISW_STAGED_WRITING;
+		unlock(st, &o, flags);
+	} while (more);
 	return n;
 }
 
@@ -486,7 +493,8 @@ void isw_staging_written(struct isw_staging *st, struct isw_staged *slot,
 	unsigned long flags;
 
 	flags = lock(st, &o);
-	if (ok)
+	/* with a follower it is another version's word, whatever its sequence */
+	if (ok && !slot->follower)
 		word_on_disk(st, slot);
 	if (ok || slot->follower) {
 		slot_over(st, slot, false, &o);

@@ -8,6 +8,7 @@
 #include <linux/sysfs.h>
 
 #include "backup.h"
+#include "compat.h"
 #include "configfs.h"
 #include "device.h"
 #include "donor.h"
@@ -70,7 +71,7 @@ static bool lacks_legs(struct isw_device *dev)
  * degraded: a donor that has pages is not there, a leg is missing, or the backup
  * disk fails
  */
-const char *isw_device_state(struct isw_device *dev)
+static const char *device_state(struct isw_device *dev)
 {
 	const char *state = "up";
 	struct isw_donor *donor;
@@ -90,7 +91,7 @@ const char *isw_device_state(struct isw_device *dev)
 
 static ssize_t state_show(void *owner, const struct isw_attr *a, char *buf)
 {
-	return sysfs_emit(buf, "%s\n", isw_device_state(owner));
+	return sysfs_emit(buf, "%s\n", device_state(owner));
 }
 
 static ssize_t redundancy_show(void *owner, const struct isw_attr *a, char *buf)
@@ -369,7 +370,7 @@ void isw_sysfs_uevent(struct isw_donor *donor, enum isw_uevent event)
 	u8 e = event;
 
 	kfifo_in_spinlocked(&donor->uevents, &e, 1, &donor->lock);
-	queue_work(system_unbound_wq, &donor->uevent_work);
+	queue_work(system_dfl_wq, &donor->uevent_work);
 }
 
 /* ---- directories -------------------------------------------------------- */

@@ -24,6 +24,4 @@ void isw_sysfs_remove_donor(struct isw_donor *donor);
 void isw_sysfs_uevent(struct isw_donor *donor, enum isw_uevent event);
 void isw_sysfs_uevent_work(struct work_struct *work);
 
-const char *isw_device_state(struct isw_device *dev);
-
 #endif /* _ISW_SYSFS_H */

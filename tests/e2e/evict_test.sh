@@ -378,6 +378,24 @@ test_copier_that_is_stuck_holds_nothing_up()
 	device_off
 }
 
+# The client would hold its lock for as long as the list goes on.
+test_donor_whose_list_has_no_end_holds_nothing_up()
+{
+	donors_up "$all"
+	device_on --redundancy backup --backup /dev/disk/by-id/virtio-lab-disk --donor-loss-timeout 2
+	pattern_write 0 12 NOEND..
+	wait_for 20 lab_counter_is client staged_pages 0
+	lab_counter_above client donors/donor1/slabs 0
+	tell donor1 stutter
+	lab_run client 'echo donor1 control >/sys/kernel/debug/infiniswap/infiniswap0/qp_error'
+	wait_for 20 lab_counter_is client donors/donor1/slabs 0
+	pattern_is 0 12 NOEND..
+	pattern_write 12 12 MORE...
+	wait_for 20 lab_counter_above client slabs_mapped 16
+	no_page_is_lost
+	device_off
+}
+
 test_module_goes()
 {
 	lab_run client rmmod infiniswap

@@ -9,6 +9,7 @@
  *			more; whoever has one yet then finds that it is revoked
  *	keep		call all of that off
  *	lend N		have so many slabs to lend from now on
+ *	stutter		answer each LIST with the first grant, and say that there are more
  *
  * Prints "ready", "granted INDEX", "released INDEX after MS ms", "revoked INDEX".
  * It has nothing else of infiniswapd; what it finds odd ends it.
@@ -16,6 +17,7 @@
 #include <arpa/inet.h>
 #include <err.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -48,6 +50,7 @@ static struct rdma_cm_id *conns[QPS];
 static struct grant grants[GRANTS];
 static uint64_t epoch, session, slab_size;
 static unsigned int slabs, next_send;
+static bool stutters;
 static uint32_t next_seq;
 static char memory[(ISW_CTRL_RECVS + SENDS) * ISW_MSG_MAX]
 	__attribute__((aligned(4096)));
@@ -201,6 +204,13 @@ static void list(const struct isw_msg *m)
 	for (; i < GRANTS && !grants[i].mr; i++)
 		;
 	msg.next = __cpu_to_le32(i < GRANTS ? i : 0);
+	if (stutters && lent()) {
+		for (i = 0; !grants[i].mr; i++)
+			;
+		msg.grant[0] = wire_grant(i);
+		msg.count = __cpu_to_le32(1);
+		msg.next = __cpu_to_le32(m->from + 1);
+	}
 	send_msg(&msg.hdr, ISW_MSG_GRANTS, m->seq);
 }
 
@@ -421,6 +431,8 @@ static void command(char *line)
 		ask(ISW_MSG_EVICT, 0, ISW_IDS_MAX);
 	else if (sscanf(line, "lend %u", &a) == 1)
 		slabs = a;
+	else if (!strcmp(line, "stutter"))
+		stutters = true;
 	else
 		errx(1, "%s: not a command", line);
 	printf("did %s\n", line);

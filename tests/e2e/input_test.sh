@@ -183,6 +183,9 @@ switching_on()
 	power "slabs that get cold without a backup" EINVAL \
 		"infiniswap9: power: 1: slab_cold_timeout is 60 and redundancy is not backup" \
 		"$good" slab_cold_timeout=60 "@d=$donor"
+	power "a mirror with one session" EINVAL \
+		"infiniswap9: power: 1: redundancy is mirror and max_sessions is 1" \
+		size=1G redundancy=mirror max_sessions=1 "@d=$donor"
 	power "slabs that get hot without a backup" EINVAL \
 		"infiniswap9: power: 1: hot_slab is 20 and backup is unset" \
 		"$good" hot_slab=20 "@d=$donor"
