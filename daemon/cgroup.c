@@ -99,10 +99,16 @@ static __u64 reclaimable(const char *dir)
 
 void cgroup_init(void)
 {
+	size_t len;
+
 	if (*opt->cgroup)
 		snprintf(directory, sizeof(directory), "%s", opt->cgroup);
 	else
 		find_own();
+	/* "/" is what a cgroup namespace calls its own */
+	len = strlen(directory);
+	if (len && directory[len - 1] == '/')
+		directory[len - 1] = '\0';
 	log_debug("cgroup: %s", *directory ? directory : "none");
 }
 

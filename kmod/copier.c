@@ -642,7 +642,8 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 		return;
 	}
 	max = slab->apart ? 1 : c->max;
-	slab->apart = false;
+	if (!refused)
+		slab->apart = false;
 	l = slab_legs(slab, &frozen);
 	for (i = 0; i < pages && !READ_ONCE(c->stopping); i += max(n, 1U)) {
 		struct extent *e;

@@ -121,13 +121,18 @@ static bool bind_wanted(struct isw_device *dev, unsigned long until)
 /* True: it went well so far, and there is more to do. */
 static bool refill(struct isw_device *dev, unsigned long until)
 {
-	bool served;
+	bool served, over;
 
 	do {
 		served = bind_wanted(dev, until);
-		if (READ_ONCE(dev->stopping) || isw_grants_refill(dev))
+		over = bind_over(dev, until);
+		if (READ_ONCE(dev->stopping))
 			return false;
-	} while (!bind_over(dev, until));
+		if (over && dev->nr_ready)
+			return served;
+		if (isw_grants_refill(dev))
+			return over && served && !list_empty_careful(&dev->want);
+	} while (!over);
 	return served;
 }
 
@@ -270,8 +275,8 @@ void isw_map_tick(struct work_struct *work)
 {
 	struct isw_device *dev = container_of(to_delayed_work(work),
 					      struct isw_device, tick_work);
+	struct isw_slab *slab, *next;
 	struct isw_donor *donor;
-	struct isw_slab *slab;
 	unsigned long flags;
 	unsigned int i;
 
@@ -281,8 +286,12 @@ void isw_map_tick(struct work_struct *work)
 			isw_donor_tick(donor);
 	}
 	spin_lock_irqsave(&dev->want_lock, flags);
-	list_for_each_entry(slab, &dev->want, want)
+	list_for_each_entry_safe(slab, next, &dev->want, want) {
+		/* a mapped one waits for something else, and is in nobody's way */
+		if (rcu_access_pointer(slab->mapping))
+			list_del_init(&slab->want);
 		isw_slab_kick(dev, slab);
+	}
 	list_for_each_entry(slab, &dev->serving, want)
 		isw_slab_kick(dev, slab);
 	spin_unlock_irqrestore(&dev->want_lock, flags);

@@ -320,6 +320,21 @@ static void test_headroom_in_cgroup_above(void)
 	remove_cgroup(inner);
 }
 
+/* In a cgroup namespace "/" is one's own, and none is above it. */
+static void test_cgroup_of_namespace(void)
+{
+	struct isw_grant_info g;
+	char arg[80], dir[80];
+
+	snprintf(dir, sizeof(dir), "%s", make_cgroup(arg, sizeof(arg)));
+	write_cgroup(dir, 64, 44);
+	strcat(arg, "/");
+	REQUIRE(donor_start(arg, "--memory=128M", "--headroom=16M", NULL),
+		"no start");
+	REQUIRE_EQ(client_grant(test_connected(), 8 * MIB, &g), 0);
+	remove_cgroup(dir);
+}
+
 /*
  * The daemon's log, or any file that it reads, is charged to its cgroup as well.
  * That once looked as if its limit had been passed, and what was lent was evicted.
@@ -421,6 +436,8 @@ static const struct test tests[] = {
 	{ "limit: a cgroup's limit holds for those in it", test_cgroup_above },
 	{ "limit: headroom is left to others in a cgroup above",
 	  test_headroom_in_cgroup_above },
+	{ "limit: a cgroup namespace's own cgroup is not above itself",
+	  test_cgroup_of_namespace },
 	{ "limit: shares of the host's memory", test_shares },
 	{ "limit: small grants do not use up the table",
 	  test_places_are_shared },
