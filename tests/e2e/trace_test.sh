@@ -57,7 +57,8 @@ test_trace_of_a_load_with_broken_sessions()
 	# room for three times what a fast host makes of this
 	lab_run client "echo 40960 >$tracing/buffer_size_kb &&
 		echo 1 >$tracing/events/infiniswap/enable"
-	lab swap on --size 256M --slab-size 16M
+	# no slab becomes empty for long enough to go back
+	lab swap on --size 256M --slab-size 16M slab_idle_timeout=3600
 	# shellcheck disable=SC2016 # for the guest's shell
 	device=$(lab_run client 'IFS=: read -r major minor </sys/block/infiniswap0/dev
 		echo $((major << 20 | minor))')
