@@ -35,6 +35,15 @@ static void refused_file(const char *text, const char *words)
 	REQUIRE(donor_log_has(expected), "not said: %s", expected);
 }
 
+/* What it makes of @text is in its log. */
+static void accepted_file(const char *text)
+{
+	test_donor_ended();
+	REQUIRE_EQ(donor_run("--config", config_file(text), "--dump-config",
+			     NULL), 0);
+	unlink(path);
+}
+
 static void refused_argument(const char *arg, const char *words)
 {
 	test_donor_ended();
@@ -44,15 +53,12 @@ static void refused_argument(const char *arg, const char *words)
 
 static void test_file_is_read(void)
 {
-	test_donor_ended();
-	REQUIRE_EQ(donor_run("--config", config_file(
-		"# a comment\n"
-		"memory = 3G\n"
-		"; another\n"
-		"lease = 7   ; after a value\n"
-		"bind = 192.0.2.1\n"
-		"log_level = debug\n"), "--dump-config", NULL), 0);
-	unlink(path);
+	accepted_file("# a comment\n"
+		      "memory = 3G\n"
+		      "; another\n"
+		      "lease = 7   ; after a value\n"
+		      "bind = 192.0.2.1\n"
+		      "log_level = debug\n");
 	REQUIRE(donor_log_has("memory = 3072M\n"), "memory not read");
 	REQUIRE(donor_log_has("lease = 7\n"), "lease not read");
 	REQUIRE(donor_log_has("bind = 192.0.2.1\n"), "bind not read");
@@ -63,14 +69,11 @@ static void test_file_is_read(void)
 
 static void test_indented_lines(void)
 {
-	test_donor_ended();
-	REQUIRE_EQ(donor_run("--config", config_file(
-		"    bind = 192.0.2.1\n"
-		"    memory = 3G\n"
-		"\n"
-		"\t# a comment\n"
-		"\tlease = 7\n"), "--dump-config", NULL), 0);
-	unlink(path);
+	accepted_file("    bind = 192.0.2.1\n"
+		      "    memory = 3G\n"
+		      "\n"
+		      "\t# a comment\n"
+		      "\tlease = 7\n");
 	REQUIRE(donor_log_has("bind = 192.0.2.1\n"), "bind not read");
 	REQUIRE(donor_log_has("memory = 3072M\n"), "memory not read");
 	REQUIRE(donor_log_has("lease = 7\n"), "lease not read");
@@ -83,9 +86,7 @@ static void test_long_lines(void)
 	char text[512];
 
 	snprintf(text, sizeof(text), "lease = 7\n# %0*d\n", 196, 0);
-	test_donor_ended();
-	REQUIRE_EQ(donor_run("--config", config_file(text), "--dump-config", NULL), 0);
-	unlink(path);
+	accepted_file(text);
 	snprintf(text, sizeof(text), "lease = 7\n# %0*d lease = 8\n", 197, 0);
 	refused_file(text, "2: longer than 198 characters");
 }
@@ -124,9 +125,7 @@ static void test_dump_is_config(void)
 		strcat(text, line);
 	if (f)
 		fclose(f);
-	REQUIRE_EQ(donor_run("--config", config_file(text), "--dump-config",
-			     NULL), 0);
-	unlink(path);
+	accepted_file(text);
 	REQUIRE(donor_log_has(text), "the second dump differs");
 }
 
