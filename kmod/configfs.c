@@ -239,6 +239,21 @@ static const char *parse_hot_slab(struct isw_config *cfg, const char *page,
 
 SETTING(hot_slab, true, "%u", cfg->hot_slab);
 
+static const char *parse_copy_rate(struct isw_config *cfg, const char *page,
+				   size_t count, int *error)
+{
+	u64 bytes;
+
+	if (isw_value_size(page, count, &bytes))
+		return "not a size";
+	if (bytes && (bytes < SZ_1M || bytes > (1ull << 40)))
+		return "not 0 or a size from 1M to 1T";
+	WRITE_ONCE(cfg->copy_rate, bytes);
+	return NULL;
+}
+
+SETTING(copy_rate, true, "%llu", cfg->copy_rate);
+
 /* ---- power -------------------------------------------------------------- */
 
 int isw_configfs_pin(struct config_item *item)
@@ -349,6 +364,7 @@ static struct configfs_attribute *device_attrs[] = {
 	&isw_dev_attr_slab_idle_timeout,
 	&isw_dev_attr_slab_cold_timeout,
 	&isw_dev_attr_hot_slab,
+	&isw_dev_attr_copy_rate,
 	&isw_dev_attr_power,
 	NULL
 };

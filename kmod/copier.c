@@ -5,7 +5,8 @@
  * First, under dev->lock, the slabs get the legs they should have (legs.h): one
  * is added on another donor, one that is to go retires. Then, without any lock,
  * the pages of slabs with a hint (slab->degraded) are looked at, and what they
- * lack is copied, some extents at a time, each of them:
+ * lack is copied, some extents at a time: first that of slabs that a donor takes
+ * back at a deadline, then, at copy_rate, all else. Each extent:
  *
  *   snapshot the page words, read the pages as a request would, CRC and all;
  *   take BUSY of the pages whose words are still the same; write to the legs
@@ -51,6 +52,7 @@ enum phase {
 struct extent {
 	enum phase phase;		/* the work's alone */
 	bool through;			/* what the phase waits for */
+	bool paced;			/* counts for copy_rate */
 	bool on_disk;			/* is staged for the disk */
 	u64 needs;			/* copies, ISW_WORD_ flags */
 	struct page *pages[COPY_PAGES];
@@ -64,11 +66,13 @@ struct isw_copier {
 	struct extent *extents;
 	wait_queue_head_t wait;		/* for an extent, or a kick */
 	unsigned int max;		/* pages in one work request */
+	u64 paid_until;			/* ktime, ns: what was copied fills copy_rate */
 	struct isw_slab *changed[LEGS_AT_ONCE];
 	unsigned int nr_changed;	/* slabs with other legs since the last drain */
 	u32 mend_from;			/* slab to look first at, whose turn it is */
 	unsigned int refusals;		/* no donor had memory, in this go */
 	bool stopping;
+	bool hurries;			/* some slabs have a deadline */
 	bool kicked;			/* while a slab is being copied */
 	bool disk_waits;		/* for the disk, in vain: in this go no more */
 };
@@ -131,6 +135,24 @@ static void leg_add(struct isw_device *dev, struct isw_slab *slab,
 	trace_isw_slab_bind(slab, leg, &next->leg[leg]);
 }
 
+/*
+ * Does a donor that is there take a leg of @m at a deadline: its slab, or all, because
+ * it ends? In an RCU section, or dev->lock held.
+ */
+static bool slab_hurries(const struct isw_mapping *m)
+{
+	unsigned int i;
+
+	for (i = 0; i < ISW_MAX_LEGS; i++) {
+		const struct isw_grant *g = &m->leg[i];
+
+		if (m->used & BIT(i) && isw_leg_live(g) &&
+		    (READ_ONCE(g->evict_at) || READ_ONCE(g->donor->draining)))
+			return true;
+	}
+	return false;
+}
+
 /* Once between two drains: only two mappings of a slab can be told apart. */
 static bool is_changed(const struct isw_copier *c, const struct isw_slab *slab)
 {
@@ -149,6 +171,7 @@ static void slab_relegs(struct isw_device *dev, struct isw_slab *slab)
 	struct isw_copier *c = dev->copier;
 	struct isw_legs l;
 
+	c->hurries |= slab_hurries(m);
 	if (m->frozen || is_changed(c, slab))
 		return;
 	next = *m;
@@ -388,6 +411,17 @@ static bool extent_post(struct extent *e, unsigned int legs,
 	return true;
 }
 
+/* So many more are copied. A jiffy that was slept too long is made up for. */
+static void rate_pay(struct isw_copier *c, u32 pages)
+{
+	u64 rate = READ_ONCE(c->dev->cfg.copy_rate);
+
+	if (!rate)
+		return;
+	c->paid_until = max(c->paid_until, ktime_get_ns() - TICK_NSEC) +
+			div64_u64((u64)pages * ISW_PAGE_SIZE * NSEC_PER_SEC, rate);
+}
+
 /* It was read: write it. What comes of it the page words tell. */
 static void extent_write(struct extent *e)
 {
@@ -402,6 +436,8 @@ static void extent_write(struct extent *e)
 		io->slab->disk_retry_at = jiffies + DISK_RETRY;
 	if (io->status != BLK_STS_OK)
 		return;
+	if (e->paced)
+		rate_pay(io->dev->copier, io->count);
 	io->write = true;
 	io->copying = true;
 	e->on_disk = e->needs & ISW_WORD_BACKUP && isw_staging_try(io);
@@ -511,6 +547,36 @@ static struct extent *extent_get(struct isw_copier *c)
 	while (e->phase != EXTENT_IDLE)
 		e++;
 	return e;
+}
+
+/* ---- how fast ----------------------------------------------------------- */
+
+/* How long what was copied so far has to do, in jiffies; less than one is none. */
+static unsigned long rate_left(const struct isw_copier *c)
+{
+	s64 ahead = c->paid_until - ktime_get_ns();
+
+	if (ahead <= 0 || !READ_ONCE(c->dev->cfg.copy_rate))
+		return 0;
+	return nsecs_to_jiffies(ahead);
+}
+
+/*
+ * Until more may be copied. Meanwhile what is under way goes on, and legs change.
+ * False: there are slabs with a deadline, which come first.
+ */
+static bool rate_wait(struct isw_copier *c)
+{
+	unsigned long left;
+
+	while (!c->hurries && !READ_ONCE(c->stopping) && (left = rate_left(c))) {
+		wait_event_timeout(c->wait, extents_wake(c) ||
+				   READ_ONCE(c->stopping), left);
+		if (READ_ONCE(c->kicked))
+			legs_mend(c);
+		extents_step(c);
+	}
+	return !c->hurries && !READ_ONCE(c->stopping);
 }
 
 /* ---- a slab ------------------------------------------------------------- */
@@ -625,7 +691,7 @@ static bool disk_takes(struct isw_device *dev)
  * Copy what pages of @slab lack. The hint is cleared first, and set again by
  * whoever makes a page lack a copy, or here if something is left.
  */
-static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
+static void slab_copy(struct isw_copier *c, struct isw_slab *slab, bool paced)
 {
 	struct isw_device *dev = c->dev;
 	bool refused = time_before(jiffies, slab->disk_retry_at);
@@ -655,6 +721,8 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 		if (!isw_word_needs(atomic64_read(&words[i]), isw_legs_fill(&l),
 				    disk))
 			continue;
+		if (paced && !rate_wait(c))
+			break;
 		e = extent_get(c);
 		if (!e)
 			break;
@@ -664,6 +732,7 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 		n = extent_find(e, words + i, min_t(u64, pages - i, max), &l, disk,
 				&needs);
 		ask = n && takes_disk(e->words[0], l.live);
+		e->paced = paced;
 		if (n && (!ask || (!refused && disk_reader_may_start(c))))
 			extent_start(e, (words - dev->words) + i, n, needs, ask);
 	}
@@ -676,25 +745,57 @@ static void slab_copy(struct isw_copier *c, struct isw_slab *slab)
 		legs_drop(dev, slab);
 }
 
-static void copy_work(struct work_struct *work)
+/* Is a leg of @slab to be taken at a deadline? */
+static bool has_deadline(struct isw_slab *slab)
 {
-	struct isw_copier *c = container_of(to_delayed_work(work),
-					    struct isw_copier, work);
+	struct isw_mapping *m;
+	bool has;
+
+	rcu_read_lock();
+	m = rcu_dereference(slab->mapping);
+	has = m && slab_hurries(m);
+	rcu_read_unlock();
+	return has;
+}
+
+/*
+ * Slabs with a deadline, as fast as it goes, or those without, at copy_rate. False:
+ * there are some of the first again, or still.
+ */
+static bool slabs_copy(struct isw_copier *c, bool paced, bool *again)
+{
 	struct isw_device *dev = c->dev;
-	bool again = false;
 	u32 i;
 
-	legs_mend(c);
-	c->disk_waits = false;
 	for (i = 0; i < dev->nr_slabs && !READ_ONCE(c->stopping); i++) {
 		struct isw_slab *slab = &dev->slabs[i];
 
 		if (!READ_ONCE(slab->degraded) && !slab_retires(slab))
 			continue;
-		slab_copy(c, slab);
-		again |= READ_ONCE(slab->degraded) &&
-			 rcu_access_pointer(slab->mapping);
+		if (has_deadline(slab) == paced)
+			continue;
+		slab_copy(c, slab, paced);
+		*again |= READ_ONCE(slab->degraded) &&
+			  rcu_access_pointer(slab->mapping);
+		if (paced && c->hurries)
+			return false;
 	}
+	return true;
+}
+
+static void copy_work(struct work_struct *work)
+{
+	struct isw_copier *c = container_of(to_delayed_work(work),
+					    struct isw_copier, work);
+	bool again;
+
+	legs_mend(c);
+	c->disk_waits = false;
+	do {
+		again = false;
+		c->hurries = false;
+		slabs_copy(c, false, &again);
+	} while (!slabs_copy(c, true, &again));
 	if (again && !READ_ONCE(c->stopping))
 		queue_delayed_work(isw_copy_wq, &c->work,
 				   c->disk_waits ? DISK_PATIENCE : COPY_RETRY);
@@ -775,6 +876,7 @@ void isw_copier_stop(struct isw_device *dev)
 	struct isw_copier *c = dev->copier;
 
 	WRITE_ONCE(c->stopping, true);
+	wake_up(&c->wait);
 	cancel_delayed_work_sync(&c->work);
 	/* those that it left with the disk */
 	while (extents_step(c))

@@ -85,6 +85,7 @@ struct isw_device *isw_device_create(const char *name)
 		.spares = 4,
 		.ready_grants = 2,
 		.stall_ms = 5000,
+		.copy_rate = 4ull << 30,
 		.donor_loss_timeout = 30,
 		.slab_idle_timeout = 5,
 	};

@@ -53,6 +53,7 @@ struct isw_config {
 	unsigned int slab_idle_timeout;	/* seconds */
 	unsigned int slab_cold_timeout;	/* seconds; 0: never */
 	unsigned int hot_slab;		/* pages per second; 0: all are hot */
+	u64 copy_rate;			/* bytes per second; 0: no limit */
 };
 
 struct isw_device {

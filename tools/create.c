@@ -62,6 +62,8 @@ static const char usage[] =
 	"                                touches and the disk has; 0: never (0)\n"
 	"      --hot-slab N              pages per second, in and out, from which on a slab\n"
 	"                                gets memory, with a disk; 0: when written to (0)\n"
+	"      --copy-rate SIZE          per second, what rebuilding and drains copy at\n"
+	"                                most; 0: no limit (4G)\n"
 	"  -o, --option ATTR=VALUE       any setting by its name in configfs\n"
 	"  -h, --help                    this text\n";
 
@@ -89,6 +91,7 @@ static const struct option options[] = {
 	{ "slab-idle-timeout", required_argument, NULL, OPT_SETTING },
 	{ "slab-cold-timeout", required_argument, NULL, OPT_SETTING },
 	{ "hot-slab", required_argument, NULL, OPT_SETTING },
+	{ "copy-rate", required_argument, NULL, OPT_SETTING },
 	{ "donor", required_argument, NULL, OPT_DONOR },
 	{ "domain", required_argument, NULL, OPT_DOMAIN },
 	{ "option", required_argument, NULL, 'o' },

@@ -167,6 +167,48 @@ test_slabs_of_a_donor_that_wants_them_back_move_to_others()
 	device_off
 }
 
+# A drain has no deadline: at 1 MiB a second donor1's slabs, of which half is written,
+# take half a second each. What donor2 wants back meanwhile does not wait for that.
+test_drain_keeps_to_copy_rate_moves_written_pages_alone_and_lets_evictions_pass()
+{
+	local config=/sys/kernel/config/infiniswap/infiniswap0 donor slabs left began ms copied
+
+	donors_up 80		# two have room for all
+	lab_device_on 128M 1M --redundancy none --copy-rate 1M
+	for donor in donor1 donor2 donor3; do
+		wait_for 20 lab_counter_is client "donors/$donor/state" live
+	done
+	lab_run client 'dd if=/dev/urandom of=/tmp/half bs=512k count=1 status=none
+		for i in $(seq 0 2 254); do
+			dd if=/tmp/half of=/dev/infiniswap0 bs=512k seek=$i oflag=direct status=none || exit
+		done'
+	slabs=$(lab_counter client donors/donor1/slabs)
+	[ "$slabs" -ge 20 ]
+	began=$(lab_run client "cut -d ' ' -f 1 /proc/uptime; echo 1 >$config/donors/donor1/drain")
+	wait_for 20 lab_counter_above client pages_copied 100
+	tell donor2 evict 60000 2
+	wait_for 50 told_is donor2 released 2
+	read -r copied left ms < <(lab_run client 'cd /sys/block/infiniswap0/infiniswap &&
+		echo $(cat pages_copied donors/donor1/slabs) $(cut -d " " -f 1 /proc/uptime)')
+	ms=$((${ms/./}0 - ${began/./}0))
+	echo "of $slabs slabs $left are left after $ms ms; $copied pages copied"
+	[ "$left" -gt 0 ] || fail "what was evicted waited for the drain"
+	# a MiB a second, two slabs beside it, and four extents under way
+	[ "$copied" -le $((ms * 256 / 1000 + 2 * 128 + 4 * 16)) ]
+	lab_run client "echo 0 >$config/copy_rate"
+	wait_for 30 lab_counter_is client donors/donor1/slabs 0
+	copied=$(lab_counter client pages_copied)
+	echo "$copied pages copied in all"
+	[ "$copied" -ge $((slabs * 128)) ]
+	[ "$copied" -le $(((slabs + 2) * 128)) ]
+	lab_run client 'for i in $(seq 0 2 254); do
+			dd if=/dev/infiniswap0 bs=512k skip=$i count=1 iflag=direct status=none | cmp - /tmp/half || exit
+		done'
+	no_page_is_lost
+	[ "$(lab_counter client evictions_forced)" = 0 ]
+	device_off
+}
+
 test_without_room_elsewhere_the_time_runs_out_and_those_pages_are_lost()
 {
 	donors_up 8

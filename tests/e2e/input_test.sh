@@ -105,6 +105,8 @@ device_settings()
 	number slab_idle_timeout 0 86400
 	number slab_cold_timeout 0 86400
 	number hot_slab 0 1000000
+	values infiniswap0/copy_rate "not a size" "" garbage -1 1.5M 16777217T
+	values infiniswap0/copy_rate "not 0 or a size from 1M to 1T" 1 1048575 2T
 	values infiniswap0/power "not 0 or 1" "" garbage -1 2 10 yes 257
 	client "a value cannot forge a line of the log" EINVAL \
 		'infiniswap0: queues: 1\nforged: not a number' \
@@ -309,6 +311,8 @@ in_use()
 		client "infiniswap0/$attr: garbage while powered" EINVAL \
 			"infiniswap0: $attr: garbage: not a number" "echo garbage >infiniswap0/$attr"
 	done
+	client "infiniswap0/copy_rate: garbage while powered" EINVAL \
+		"infiniswap0: copy_rate: garbage: not a size" "echo garbage >infiniswap0/copy_rate"
 	client "address of a donor while powered" EBUSY \
 		"infiniswap0: donor1: address: 10.7.0.102: device is powered" \
 		"echo 10.7.0.102 >infiniswap0/donors/donor1/address"

@@ -24,7 +24,8 @@ static const char *const device_attrs[][2] = {
 	{ "queues", "1" }, { "queue_depth", "40" }, { "max_sessions", "16" },
 	{ "spares", "4" }, { "ready_grants", "2" }, { "stall_ms", "5000" },
 	{ "donor_loss_timeout", "30" }, { "slab_idle_timeout", "5" },
-	{ "slab_cold_timeout", "0" }, { "hot_slab", "0" }, { "power", "0" },
+	{ "slab_cold_timeout", "0" }, { "hot_slab", "0" }, { "copy_rate", "4294967296" },
+	{ "power", "0" },
 };
 
 static const char *const donor_attrs[][2] = {
