@@ -127,6 +127,29 @@ int isw_slab_leg_on(struct isw_device *dev, struct isw_slab *slab,
 	return -1;
 }
 
+/*
+ * A leg that stays is of the same donor, for flags in page words go by its number;
+ * no donor has two.
+ */
+static bool mapping_follows(const struct isw_mapping *old,
+			    const struct isw_mapping *new)
+{
+	int i, j;
+
+	for (i = 0; i < ISW_MAX_LEGS; i++) {
+		const struct isw_donor *donor = new->leg[i].donor;
+
+		if (!donor)
+			continue;
+		if (old && old->leg[i].donor && old->leg[i].donor != donor)
+			return false;
+		for (j = 0; j < i; j++)
+			if (new->leg[j].donor == donor)
+				return false;
+	}
+	return true;
+}
+
 void isw_slab_publish(struct isw_device *dev, struct isw_slab *slab,
 		      const struct isw_mapping *next)
 {
@@ -144,6 +167,7 @@ void isw_slab_publish(struct isw_device *dev, struct isw_slab *slab,
 				new->used |= BIT(i);
 		new->retiring &= new->used;
 		new->generation = ++slab->generation;
+		WARN_ON_ONCE(!mapping_follows(old, new));
 	}
 	rcu_assign_pointer(slab->mapping, new);
 	trace_isw_slab_publish(dev, slab, new);
