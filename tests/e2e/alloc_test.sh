@@ -80,7 +80,7 @@ pages_moved()
 	echo $(($(lab_counter client pages_in_remote) + $(lab_counter client pages_out_remote)))
 }
 
-lab_up --donors 1 --client-mem 256M --daemon-args=--slab_size=1M
+lab_up --donors 2 --client-mem 256M --daemon-args=--slab_size=1M
 lab_device_on 128M 1M --ready-grants 16
 
 # With the same events, filter and judgement as below.
@@ -125,19 +125,21 @@ test_100000_requests_without_an_allocation()
 	[ "$all" -ge 1000 ]
 }
 
-# Staging, sums and the disk's bios: all were there before.
-test_requests_with_a_backup_allocate_nothing()
+# Second legs, staging, sums and the disk's bios: all were there before.
+test_requests_with_a_mirror_and_a_backup_allocate_nothing()
 {
 	local kind before after config=/sys/block/infiniswap1/infiniswap
 
-	lab_run client infiniswapctl create infiniswap1 --size 32M --slab-size 1M --redundancy backup \
-		--backup /dev/disk/by-id/virtio-lab-disk --ready-grants 16 --donor donor1=10.7.0.101
+	lab_run client infiniswapctl create infiniswap1 --size 32M --slab-size 1M --redundancy mirror \
+		--backup /dev/disk/by-id/virtio-lab-disk --ready-grants 16 \
+		--donor donor1=10.7.0.101 --donor donor2=10.7.0.102
 	wait_for 20 lab_run client test -b /dev/infiniswap1
 	# slabs get memory when they are written to, if a grant is there
 	for _ in 1 2 3; do
 		lab_run client 'yes | dd of=/dev/infiniswap1 bs=64k count=512 iflag=fullblock oflag=direct 2>&1'
 	done
 	wait_for 20 lab_counter_is client "$config/slabs_mapped" 32
+	wait_for 60 lab_counter_is client "$config/degraded_pages" 0
 	before=$(lab_counter client "$config/pages_out_backup")
 	trace_on
 	lab exec client --timeout 400 -- fio --name=load --filename=/dev/infiniswap1 --direct=1 \
@@ -164,6 +166,28 @@ test_discards_allocate_nothing()
 	for kind in $kinds; do
 		[ "$(ours "$kind" | tail -n 1)" = 0 ] || fail "$(ours "$kind")"
 	done
+}
+
+# free - KiB of the client that nobody has, or could be had at once
+free()
+{
+	lab_run client 'sync; echo 3 >/proc/sys/vm/drop_caches
+		awk "/^(MemFree|SReclaimable):/ { sum += \$2 } END { print sum }" /proc/meminfo'
+}
+
+# With slabs as small as they get: each has a structure, and each GiB 1024 of them.
+test_client_needs_4_mib_for_each_gib_at_most()
+{
+	local before taken
+
+	before=$(free)
+	lab_run client infiniswapctl create infiniswap1 --size 16G --slab-size 1M \
+		--redundancy none --donor donor1=10.7.0.101
+	taken=$((before - $(free)))
+	echo "16 GiB in slabs of 1 MiB: $taken KiB"
+	[ "$taken" -ge $((16 * 2048)) ]		# the page words: they were counted
+	[ "$taken" -le $((16 * 4096)) ]
+	lab_run client infiniswapctl remove infiniswap1
 }
 
 test_device_and_module_go()
