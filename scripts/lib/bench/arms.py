@@ -32,12 +32,13 @@ class Infiniswap(Arm):
 
     def up(self, site):
         slab_mib = self._slab_mib or site.slab_mib
+        size_mib = max(site.swap_mib, slab_mib)
         donors = site.donors(self.donors)
         for donor in donors:
             donor.run("/lab/bin/daemon-up", "--bind", donor.address,
-                      "--memory", f"{site.swap_mib + site.slab_mib}M",
+                      "--memory", f"{size_mib + site.slab_mib}M",
                       "--slab-size", f"{slab_mib}M", "--prepare", "1")
-        attributes = [f"size={site.swap_mib}M", f"slab_size={slab_mib}M",
+        attributes = [f"size={size_mib}M", f"slab_size={slab_mib}M",
                       f"integrity={int(self._integrity)}", f"redundancy={self._redundancy}"]
         if self._redundancy == "backup":
             attributes.append(f"backup={site.backup_disk()}")
@@ -161,6 +162,6 @@ TIMES = {               # where time is taken
 FULL = {
     **TIMES,
     **{f"none-{donors}-donors": Infiniswap("none", donors=donors) for donors in (2, 3, 4)},
-    **{f"none-slab-{mib}M": Infiniswap("none", slab_mib=mib) for mib in (1, 4, 64)},
+    **{f"none-slab-{mib}M": Infiniswap("none", slab_mib=mib) for mib in (1, 4, 64, 256, 1024)},
     "hard-disk": Disk(2),
 }

@@ -17,7 +17,7 @@ from common.guests import Guests
 from .node import Node
 
 CLIENT_MIB = 1024       # programs are held to less by cgroups; a RAM disk fits beside them
-DONOR_MIB = 1024
+DONOR_MIB = 1536        # a slab of 1 GiB can be lent
 SYSCTLS = ("vm.min_free_kbytes=8192", "vm.page-cluster=0")
 _UP_SECONDS = 200       # to boot, or to make or unmake an arm
 _TICK = os.sysconf("SC_CLK_TCK")

@@ -15,7 +15,7 @@ from . import arms, loads, plot, schedule, times_report
 from .cluster import Cluster
 from .options import add_common, chosen_of
 
-_SECONDS = 8            # three rounds of all that is default then take three quarters of an hour
+_SECONDS = 10           # three rounds are half a minute of each load, and take three quarters of an hour in all
 _ROUNDS = 3
 _WARM_SECONDS = 2
 
