@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=300
+# timeout=600
 #
 # What an operator looks at when something is odd: trace events tell a donor's
 # states and a request's legs in words and without a gap, debugfs shows what a
@@ -30,7 +30,7 @@ count()
 	grep -c " $1: " "$trace" || true
 }
 
-lab_up --donors 1 --client-mem 256M --donor-mem 1G --daemon-args=--slab_size=16M
+lab_up --donors 2 --disk 512M --client-mem 256M --donor-mem 1G --daemon-args=--slab_size=16M
 
 test_every_event_is_documented_and_off()
 {
@@ -52,13 +52,16 @@ test_formats_name_no_enum()
 	! grep -E 'ISW_|IB_WC_' "$scratch/formats" || fail "names that only the kernel knows"
 }
 
-test_trace_of_a_load_with_broken_sessions()
+# traced_swap_on ARGUMENT… - swap with every event on, and the block layer's of it
+traced_swap_on()
 {
+	local device event
+
 	# room for three times what a fast host makes of this
 	lab_run client "echo 40960 >$tracing/buffer_size_kb &&
 		echo 1 >$tracing/events/infiniswap/enable"
 	# no slab becomes empty for long enough to go back
-	lab swap on --size 256M --slab-size 16M slab_idle_timeout=3600
+	lab swap on --size 256M --slab-size 16M "$@" slab_idle_timeout=3600
 	# shellcheck disable=SC2016 # for the guest's shell
 	device=$(lab_run client 'IFS=: read -r major minor </sys/block/infiniswap0/dev
 		echo $((major << 20 | minor))')
@@ -66,14 +69,14 @@ test_trace_of_a_load_with_broken_sessions()
 		lab_run client "echo 'dev == $device' >$tracing/events/block/$event/filter &&
 			echo 1 >$tracing/events/block/$event/enable"
 	done
-	lab_press 120 1 230 -R 20 -t 10 -s "$RANDOM" >"$scratch/result" 2>&1 &
+	lab_press 240 1 230 -R 20 -t 10 -s "$RANDOM" >"$scratch/result" 2>&1 &
 	load=$!
 	wait_for 60 lab_counter_above client pages_in_remote 200
-	for n in 1 2 3; do
-		lab_run client "echo donor1 read >$debugfs/qp_error"
-		wait_for 30 lab_counter_is client reconnects "$n"
-		wait_for 30 lab_counter_is client donors/donor1/state live
-	done
+}
+
+# traced_swap_off - once the load has ended, right: what was traced is in $trace
+traced_swap_off()
+{
 	wait "$load" || fail "pageverify: $(<"$scratch/result")"
 	grep -q '"bad": *0\>' "$scratch/result" || fail "$(<"$scratch/result")"
 	lab swap off
@@ -82,6 +85,19 @@ test_trace_of_a_load_with_broken_sessions()
 	lab_run client "cat $tracing/per_cpu/cpu0/stats && echo >$tracing/trace" >"$scratch/stats"
 	grep -qx 'overrun: 0' "$scratch/stats" || fail "events were overwritten"
 	echo "$(wc -l <"$trace") lines"
+}
+
+test_trace_of_a_load_with_broken_sessions()
+{
+	local n
+
+	traced_swap_on --donors 1
+	for n in 1 2 3; do
+		lab_run client "echo donor1 read >$debugfs/qp_error"
+		wait_for 30 lab_counter_is client reconnects "$n"
+		wait_for 30 lab_counter_is client donors/donor1/state live
+	done
+	traced_swap_off
 }
 
 # From unused to unused again, and only as the table in fsm.h has it.
@@ -107,10 +123,12 @@ test_sessions_break_for_a_reason_and_are_resumed()
 	done
 }
 
-# What was posted comes back, once, before the same is posted again.
-test_every_leg_posted_is_done()
+# What was posted comes back, once, before the same is posted again. The copier's
+# have one tag, 65535, for all its extents.
+legs_come_back()
 {
 	awk '
+	/ isw_leg_(post|done): .* tag=65535 / { next }
 	/ isw_leg_(post|done): / {
 		match($0, /donor=.* leg=[0-9]+/)
 		key = substr($0, RSTART, RLENGTH)
@@ -135,12 +153,18 @@ test_every_leg_posted_is_done()
 	! grep -vE ' [A-Z_]+$' "$scratch/status" || fail "a status that is no word"
 }
 
+test_every_leg_posted_is_done()
+{
+	legs_come_back
+}
+
 # The block layer is told that a request begins before anything is posted for it,
 # and that it has ended once, when nothing is left posted. Events of requests that
-# began before the trace are left out.
-test_request_is_started_before_it_is_posted_and_ends_once()
+# began before the trace are left out, and so is the copier.
+requests_end_once()
 {
 	awk '
+	/ isw_leg_(post|done): .* tag=65535 / { next }
 	/ block_rq_(issue|complete): / {
 		n = split($0, word, " ")
 		for (i = 1; i <= n && word[i] != "+"; i++)
@@ -157,7 +181,8 @@ test_request_is_started_before_it_is_posted_and_ends_once()
 		for (page = first; page <= last; page++) {
 			if (!begun[page])
 				wrong("ended, and was not begun")
-			else if (--begun[page] < posted[page])
+			else if (--begun[page] < posted[page, 0] || begun[page] < posted[page, 1] ||
+				 begun[page] < posted[page, 2])
 				wrong("ended while posted")
 		}
 	}
@@ -166,10 +191,12 @@ test_request_is_started_before_it_is_posted_and_ends_once()
 		first = substr($0, RSTART + 6, RLENGTH - 6) + 0
 		match($0, / count=[0-9]+/)
 		last = first + substr($0, RSTART + 7, RLENGTH - 7) - 1
+		match($0, / leg=[0-9]+/)
+		leg = substr($0, RSTART + 5, RLENGTH - 5)
 		for (page = first; page <= last; page++) {
 			if (/isw_leg_done/)
-				posted[page]--
-			else if (++posted[page] > begun[page])
+				posted[page, leg]--
+			else if (++posted[page, leg] > begun[page])
 				wrong("posted, and not begun")
 		}
 	}
@@ -182,6 +209,11 @@ test_request_is_started_before_it_is_posted_and_ends_once()
 		print issued " begun, " ended " ended, " bad + 0 " pages wrong"
 		exit bad || ended < 1000
 	}' "$trace"
+}
+
+test_request_is_started_before_it_is_posted_and_ends_once()
+{
+	requests_end_once
 }
 
 test_requests_park_for_a_reason_and_are_kicked()
@@ -207,6 +239,31 @@ test_grants_slabs_and_messages_add_up()
 	[ "$(values isw_msg_send type | grep -cx grant)" = "$(values isw_msg_recv type | grep -cx granted)" ]
 	[ "$(values isw_msg_recv type | tail -n 1)" = bye_ok ]
 	! values 'isw_msg_[a-z]*' type | grep -vE '^[a-z_]+$' || fail "types that are no words"
+}
+
+# One donor stands still until its session counts as broken, with requests posted;
+# queue pairs of the other break while both are written, and read.
+test_so_it_is_in_a_mirror_with_a_backup_whose_donors_break_in_turn()
+{
+	local way reconnects
+
+	traced_swap_on --donors 2 --redundancy mirror backup=/dev/disk/by-id/virtio-lab-disk \
+		stall_ms=2000
+	lab pause donor2
+	wait_for 30 lab_counter_is client donors/donor2/state reconnecting
+	lab resume donor2
+	wait_for 60 lab_counter_is client donors/donor2/state live
+	for way in write read; do
+		reconnects=$(lab_counter client reconnects)
+		lab_run client "echo donor1 $way >$debugfs/qp_error"
+		wait_for 30 lab_counter_above client reconnects "$reconnects"
+		wait_for 30 lab_counter_is client donors/donor1/state live
+	done
+	traced_swap_off
+	legs_come_back
+	grep -qE ' (WR_FLUSH|RETRY_EXC)_ERR$' "$scratch/status" || fail "nothing was under way when they broke"
+	requests_end_once
+	[ "$(values isw_leg_done leg | sort -u | paste -sd ' ')" = "0 1" ] || fail "not two legs"
 }
 
 # requests STATE - does the table have one whose state begins so?
