@@ -18,7 +18,7 @@ import statistics
 import sys
 
 ALLOWED = 0.250     # after the donor's death was noticed, at the median
-AFTER = 3.0         # so long after that, what waits is the kill's doing
+AFTER = 3.0         # what began to wait till so long after that is the kill's doing
 
 
 def read_samples(path):
@@ -51,8 +51,8 @@ def read_breaks(path):
                  for line in file) if found]
 
 
-def longest(samples, first, last):
-    return max((wait for at, _, wait, _ in samples if first <= at <= last), default=0)
+def longest(waits):
+    return max(waits, default=0)
 
 
 def main():
@@ -67,8 +67,10 @@ def main():
         if noticed is None:
             sys.exit(f"{donor}, killed at {killed - begin:.1f} s: its session did not break")
         detection = noticed - killed
-        before = longest(samples, calm, killed)
-        stall = longest(samples, killed, noticed + AFTER)
+        before = longest(wait for at, _, wait, _ in samples if calm <= at <= killed)
+        # however long it took
+        stall = longest(wait for at, _, wait, _ in samples
+                        if killed <= at and at - wait <= noticed + AFTER)
         excess = stall - detection
         excesses.append(excess)
         print(f"{donor} killed at {killed - begin:.1f} s: noticed after {detection * 1e3:.0f} ms,"

@@ -13,13 +13,14 @@ trap 'rm -rf "$scratch"' EXIT
 # shellcheck source=tests/lib/ktap.sh
 . "$here/../lib/ktap.sh"
 
-# stalls FIRST SECOND EVER - the longest wait that each kill caused, and of each
-# line else, in ms. The host's clock is 5000 s ahead, its lines 1 to 9 ms late.
+# stalls FIRST SECOND EVER [END] - the longest wait that each kill caused, and of each
+# line else, in ms; END is the line in which the first one ends (222). The host's clock
+# is 5000 s ahead, its lines 1 to 9 ms late.
 stalls()
 {
-	awk -v first="$1" -v second="$2" -v ever="$3" 'BEGIN {
+	awk -v first="$1" -v second="$2" -v ever="$3" -v end="${4:-222}" 'BEGIN {
 		for (i = 0; i < 600; i++) {
-			wait = i == 222 ? first : i == 422 ? second : ever
+			wait = i == end ? first : i == 422 ? second : ever
 			printf "%.6f progress %.0f 100 %.0f 0\n", 5100 + i / 10 + (1 + i % 9) / 1000,
 				(100 + i / 10) * 1e9, wait * 1e6
 		}
@@ -54,6 +55,12 @@ test_one_far_above_the_limit_is_wrong()
 {
 	refused 2050 2350 50
 	grep -q '^donor2: 350 ms, allowed 300$' "$scratch/said"
+}
+
+test_one_that_ends_long_after_the_donor_was_noticed_is_wrong()
+{
+	refused 8500 2100 50 290
+	grep -q '^donor1: 6500 ms, allowed 300$' "$scratch/said"
 }
 
 test_what_waited_before_the_kill_is_allowed_for()
