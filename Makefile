@@ -197,6 +197,7 @@ soak: ## long runs, to be gone on with: scripts/soak --help, docs/reliability.md
 	@scripts/soak stall-backup
 	@scripts/soak stall-mirror
 	@scripts/soak low-memory
+	@scripts/soak low-memory --kernel 6.12
 	@scripts/soak evictions
 	@scripts/soak neighbour
 	@scripts/soak growth

@@ -3,7 +3,8 @@
 """The ledgers of scripts/soak and scripts/bench: results as JSON, one a line, only appended to.
 
   ledger.py FILE append KEY=VALUE...            numbers, true and false are not strings
-  ledger.py FILE count PART SOURCE KERNEL       print the sum of "count" of what was right
+  ledger.py FILE count PART SOURCE KERNEL       print the sum of "count" of what was right;
+                                                a seed that ran again shows nothing new
   ledger.py FILE right PART SOURCE KERNEL       fail if anything was not
   ledger.py FILE summary                        print a table for docs/reliability.md
 """
@@ -56,6 +57,12 @@ def of(entries, labels):
     return [entry for entry in entries if [entry[label] for label in _LABELS] == labels]
 
 
+def count(entries):
+    done = {entry.get("ISW_SEED", entry.get("seed", f"none, {number}")): entry["count"]
+            for number, entry in enumerate(entries) if entry["right"]}
+    return sum(done.values())
+
+
 def summary(entries):
     print("| part | source | kernel | steps | count | wrong steps | minutes | from | to |")
     print("|---|---|---|---|---|---|---|---|---|")
@@ -63,7 +70,7 @@ def summary(entries):
         some = of(entries, list(labels))
         minutes = sum(float(entry.get("seconds") or 0) for entry in some) / 60
         print("|", " | ".join([
-            *labels, str(len(some)), f"{sum(e['count'] for e in some if e['right']):,}",
+            *labels, str(len(some)), f"{count(some):,}",
             str(sum(not e["right"] for e in some)), f"{minutes:.0f}",
             some[0]["date"][:10], some[-1]["date"][:10]]), "|")
 
@@ -73,7 +80,7 @@ def main():
     if verb == "append":
         append(path, arguments)
     elif verb == "count":
-        print(sum(entry["count"] for entry in of(read(path), arguments) if entry["right"]))
+        print(count(of(read(path), arguments)))
     elif verb == "right":
         sys.exit(0 if all(entry["right"] for entry in of(read(path), arguments)) else 1)
     elif verb == "summary":

@@ -30,7 +30,9 @@ project()
 		[ -e wrong ] && echo not ok 1 rounds && exit 1
 		echo ok 1 rounds
 	END
-	chmod +x tests/e2e/life_test.sh
+	printf '%s\n' '#!/bin/sh' 'echo "seed $ISW_SEED" >>called' 'echo 1..1' 'echo ok 1 storm' \
+		>tests/e2e/storm_test.sh
+	chmod +x tests/e2e/{life,storm}_test.sh
 	git init -q
 	change first
 }
@@ -119,6 +121,19 @@ test_a_line_that_was_cut_short_hides_no_result()
 	soak 1 --count 10 life
 	[ ! -s called ]
 	grep -q 'tests/soak/ledger.jsonl:1: not JSON' out
+}
+
+test_a_seed_counts_once()
+{
+	ISW_SEED=7 soak 0 --count 1 storm-backup
+	called "seed 7"
+	# it is the first step's alone, and no news: two others make up the count
+	ISW_SEED=7 soak 0 --count 3 storm-backup
+	[ "$(grep -c 'seed 7$' called)" = 1 ]
+	[ "$(sort -u called | wc -l)" = 3 ]
+	[ "$(wc -l <tests/soak/ledger.jsonl)" = 4 ]
+	soak 0 summary
+	grep -qE '^\| storm-backup \| [0-9a-f]+ \| 6\.1 \| 4 \| 3 \| 0 \|' out || fail "$(<out)"
 }
 
 test_summary_counts_right_and_wrong_steps()
