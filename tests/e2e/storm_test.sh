@@ -51,12 +51,34 @@ disk_error_begin()
 
 disk_error_end()	{ lab_run client sh /tmp/backup-disk linear; }
 
+# disk_hold_felt, netem_felt DONOR - for these break no session
+disk_hold_felt()
+{
+	local staged
+
+	staged=$(lab_counter client staged_pages)
+	echo "$staged pages wait for the disk"
+	[ "$staged" -gt 256 ] || fail "disk_hold did nothing"
+}
+
+netem_felt()
+{
+	local sent
+
+	sent=$(lab_run "$1" 'tc -s qdisc show dev eth0' |
+		sed -n '/netem/,$s/.* bytes \([0-9]*\) pkt (dropped \([0-9]*\).*/\1 packets late, \2 lost/p')
+	echo "$1: $sent"
+	[ "${sent%% *}" -gt 20 ] || fail "netem did nothing to $1"
+}
+
 # ---- the plan ---------------------------------------------------------------
 
-# draw N - REPLY is one of 0 to N-1. Not in a subshell: RANDOM would start anew.
+# draw N - REPLY is one of 0 to N-1. Not in a subshell: $drawn_from would not go on.
+# Of all 64 bits of the seed: of bash's own RANDOM, seeds 32768 apart are alike.
 draw()
 {
-	REPLY=$(((RANDOM << 15 | RANDOM) % $1))
+	drawn_from=$((drawn_from * 6364136223846793005 + 1442695040888963407))
+	REPLY=$(((drawn_from >> 33 & 0x7fffffff) % $1))
 }
 
 # draw_donors - REPLY is one donor, or with a backup any number of them
@@ -83,7 +105,7 @@ plan()
 	local kinds=("${donor_kinds[@]}") i kind hold
 
 	[ "$mode" = mirror ] || kinds+=("${disk_kinds[@]}")
-	RANDOM=$((seed & 32767))
+	drawn_from=$seed
 	for ((i = ${#kinds[@]} - 1; i > 0; i--)); do
 		draw $((i + 1))
 		kind=${kinds[REPLY]} kinds[REPLY]=${kinds[i]} kinds[i]=$kind
@@ -176,12 +198,21 @@ fault()
 	echo "$((SECONDS - start)) s: $kind $* for $hold s"
 	each "$kind" begin "$@"
 	sleep "$hold"		# this is what the fault is
-	if [ "$kind" != netem ] && [ "$kind" != drain ]; then
+	case $kind in
+	disk_hold) disk_hold_felt ;;
+	netem)
+		for donor; do
+			netem_felt "$donor"
+		done
+		;;
+	drain | disk_error) ;;	# waited for
+	*)
 		for donor; do
 			breaks_more_than "$donor" "${before[$donor]}" ||
 				fail "$kind did nothing to $donor"
 		done
-	fi
+		;;
+	esac
 	each "$kind" end "$@"
 	if [ "$mode" = mirror ] || [[ $kind == disk_* ]]; then
 		whole
