@@ -191,6 +191,48 @@ test_donor_dies_while_a_device_is_powered_on_again()
 	device_off
 }
 
+# attempts - when a donor was tried, in ms
+attempts()
+{
+	lab_run client "awk 'match(\$0, / [0-9]+\\.[0-9]+: /) {
+			print int(substr(\$0, RSTART, RLENGTH) * 1000)
+		}' /sys/kernel/tracing/trace"
+}
+
+tried_more_than()
+{
+	[ "$(attempts | wc -l)" -gt "$1" ]
+}
+
+test_donor_that_is_away_is_tried_less_and_less_often()
+{
+	local tracing=/sys/kernel/tracing wait=100 last='' tried at gap
+
+	device_on
+	write_all BACKOFF >/dev/null
+	lab_run client "echo >$tracing/trace &&
+		echo p:isw_try infiniswap:isw_session_connect >$tracing/kprobe_events &&
+		echo 1 >$tracing/events/kprobes/isw_try/enable"
+	daemon_kill donor1
+	wait_for 20 tried_more_than 6
+	tried=$(attempts)
+	lab_run client "echo 0 >$tracing/events/kprobes/isw_try/enable &&
+		echo >$tracing/kprobe_events"
+	for at in $tried; do
+		gap=$((at - ${last:-$at}))
+		echo "$gap ms, $wait at least"
+		if [ -n "$last" ]; then
+			# an attempt takes time of its own, and the clock ticks every 4 ms
+			((gap >= wait - 8 && gap <= wait + $(lab_time 1000)))
+			wait=$((wait < 1000 ? 2 * wait : 2000))
+		fi
+		last=$at
+	done
+	daemon_up donor1
+	wait_for 10 lab_counter_is client donors/donor1/state live
+	device_off
+}
+
 test_kernel_logs_are_clean()
 {
 	lab_run client rmmod infiniswap
