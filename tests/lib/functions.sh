@@ -197,6 +197,16 @@ pattern_is()
 			{ cat /run/why; false; }"
 }
 
+# pages_read_one_by_one COUNT - that many of the client's /dev/infiniswap0 to /run/got there;
+# prints the numbers of those that could not be read
+pages_read_one_by_one()
+{
+	lab exec client --timeout 120 -- sh -c "dd if=/dev/infiniswap0 of=/run/got bs=4k count=$1 \
+			iflag=direct conv=noerror,sync 2>/run/why
+		awk '/error reading/ { getline; split(\$1, records, \"+\"); print records[1] + records[2] }' \
+			/run/why"
+}
+
 # field NAME - a number of what pageverify said, which is in $result
 field()
 {
