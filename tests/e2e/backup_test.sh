@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=600
+# timeout=900
 #
 # Redundancy backup: whatever happens to donors, every page is there. And the
 # disk may be slow, held or broken; a donor's memory may be bad.
@@ -30,10 +30,10 @@ load_end()
 	[ "$(lab_counter client lost_pages)" = 0 ]
 }
 
-# disk make|linear|error|bad-page|hold|go-on|drop - see guest/backup-disk
+# disk make|linear|error|flaky|bad-page|delay [MS]|hold|go-on|drop - see guest/backup-disk
 disk()
 {
-	lab_run client sh /tmp/backup-disk "$1"
+	lab_run client sh /tmp/backup-disk "$@"
 }
 
 # device_on [OPTION…] - 64 MiB in slabs of 1 MiB, the disk behind device mapper
@@ -48,6 +48,20 @@ device_off()
 {
 	lab_run client infiniswapctl remove infiniswap0
 	disk drop
+}
+
+# donors_die, donors_back - both
+donors_die()
+{
+	daemon_kill donor1
+	daemon_kill donor2
+	wait_for 20 lab_counter_is client slabs_mapped 0
+}
+
+donors_back()
+{
+	daemon_up donor1
+	daemon_up donor2
 }
 
 lab_up --donors 2 --client-mem 256M --donor-mem 1G --disk 512M --daemon-args="${donor_arguments[*]}"
@@ -77,16 +91,13 @@ test_swapoff_with_every_donor_dead_reads_all_from_the_disk()
 	local before
 
 	daemon_kill donor2
-	daemon_up donor1
-	daemon_up donor2
+	donors_back
 	lab swap on --size 448M --slab-size 1M --redundancy backup donor_loss_timeout=5
 	lab_run client 'yes ONDISK. | head -c 80M >/dev/shm/file'
 	# what needs all memory for itself pushes the file out
 	lab exec client --timeout 200 -- pageverify -p 1 -m "$(lab_debug && echo 160 || echo 240)" \
 		-R 20 -t 1 -s "$seed"
-	daemon_kill donor1
-	daemon_kill donor2
-	wait_for 20 lab_counter_is client slabs_mapped 0
+	donors_die
 	before=$(lab_counter client pages_in_backup)
 	lab exec client --timeout 200 -- swapoff /dev/infiniswap0
 	echo "$(($(lab_counter client pages_in_backup) - before)) pages from the disk"
@@ -103,8 +114,7 @@ test_device_is_switched_on_without_a_donor_and_uses_them_when_they_come()
 	[ "$(lab_counter client slabs_mapped)" = 0 ]
 	pattern_is 0 4 NODONOR
 	[ "$(lab_counter client pages_in_backup)" -ge 1024 ]
-	daemon_up donor1
-	daemon_up donor2
+	donors_back
 	wait_for 60 lab_counter_is client donors/donor1/state live
 	pattern_write 4 4 NODONOR
 	wait_for 20 lab_counter_above client slabs_mapped 3
@@ -115,27 +125,98 @@ test_device_is_switched_on_without_a_donor_and_uses_them_when_they_come()
 	device_off
 }
 
-test_page_is_read_from_staging_when_its_donor_died_before_the_disk_had_it()
+# goes_on - pages come and go
+goes_on()
+{
+	load_runs
+	wait_for 30 lab_counter_above client pages_in_remote \
+		$(($(lab_counter client pages_in_remote) + $(lab_load 500)))
+	wait_for 30 lab_counter_above client pages_out_remote \
+		$(($(lab_counter client pages_out_remote) + $(lab_load 100)))
+}
+
+load_runs()
+{
+	kill -0 "$load" 2>/dev/null || fail "pageverify ended: $(cat "$result")"
+}
+
+# Each slab has a donor from the start on, and keeps it: no page is on the disk alone,
+# which gives none back in the end.
+test_load_goes_on_while_the_disk_is_late_fails_at_times_and_fails_wholly()
+{
+	local errors
+
+	echo "seed $seed"
+	device_on --donor-loss-timeout 20 -o slab_idle_timeout=600
+	lab_run client 'fio --name=touch --filename=/dev/infiniswap0 --direct=1 --rw=write:1020k \
+		--bs=4k --size=64M --io_size=256K >/run/fio || cat /run/fio'
+	wait_for 60 lab_counter_is client slabs_mapped 64
+	lab_run client 'mkswap /dev/infiniswap0 && swapon /dev/infiniswap0'
+	lab exec client --timeout 300 -- held-to 16M pageverify -p 1 -m 48 -R 1000000 -w 30 \
+		-t 1000000 -s "$seed" >"$result" 2>&1 &
+	load=$!
+	wait_for 60 lab_counter_above client pages_in_remote "$(lab_load 1000)"
+
+	disk delay
+	wait_for 30 lab_counter_above client staged_pages "$(lab_load 256)"
+	goes_on
+	[ "$(lab_counter client backup)" = up ]
+	[ "$(lab_counter client backup_errors)" = 0 ]
+
+	disk flaky
+	wait_for 20 lab_counter_is client backup failed
+	goes_on
+	wait_for 20 lab_counter_is client backup up
+	wait_for 20 lab_counter_is client backup failed
+
+	disk error
+	errors=$(lab_counter client backup_errors)
+	goes_on
+	wait_for 20 lab_counter_above client backup_errors $((errors + 2))
+	[ "$(lab_counter client backup)" = failed ]
+	[ "$(lab_counter client state)" = degraded ]
+
+	disk linear
+	wait_for 20 lab_counter_is client backup up
+	goes_on
+	# shellcheck disable=SC2016 # for the guest's shell
+	lab_run client 'kill -TERM $(pidof pageverify)'
+	load_end
+	wait_for 60 lab_counter_is client degraded_pages 0
+	lab exec client --timeout 120 -- swapoff /dev/infiniswap0
+	device_off
+}
+
+# read_from_staging HOW BACK - what the disk does with its writes, and what ends that
+read_from_staging()
 {
 	device_on
 	pattern_write 0 2 VERSION1
 	wait_for 20 lab_counter_is client slabs_mapped 2
 	wait_for 20 lab_counter_is client staged_pages 0
-	disk hold
+	# shellcheck disable=SC2086 # words
+	disk $1
 	pattern_write 0 2 VERSION2	# the donors have it: it ends
 	[ "$(lab_counter client staged_pages)" -ge 512 ]
-	daemon_kill donor1
-	daemon_kill donor2
-	wait_for 20 lab_counter_is client slabs_mapped 0
+	donors_die
 	pattern_is 0 2 VERSION2
 	[ "$(lab_counter client pages_in_staged)" -ge 512 ]
-	disk go-on
+	disk "$2"
 	wait_for 20 lab_counter_is client staged_pages 0
 	pattern_is 0 2 VERSION2
 	[ "$(lab_counter client degraded_pages)" = 0 ]
 	device_off
-	daemon_up donor1
-	daemon_up donor2
+	donors_back
+}
+
+test_page_is_read_from_staging_when_its_donor_died_before_the_disk_had_it()
+{
+	read_from_staging hold go-on
+}
+
+test_page_is_read_from_staging_while_its_write_is_late()
+{
+	read_from_staging "delay 600000" linear
 }
 
 test_writes_wait_for_a_slow_disk_and_lose_nothing()
@@ -225,8 +306,7 @@ test_staging_keeps_what_is_on_broken_donors_when_the_disk_fails()
 	wait_for 20 lab_counter_is client staged_pages 0
 	pattern_is 0 2 VERSION2
 	device_off
-	daemon_up donor1
-	daemon_up donor2
+	donors_back
 }
 
 # What donor1 had must be read from the disk, which is held; donor2 drains.
@@ -360,9 +440,7 @@ test_pages_that_go_through_the_disk_leave_no_memory_behind()
 	echo "writes: $before KiB before, $after KiB after"
 	[ $((after - before)) -le 1024 ]
 	[ "$(lab_counter client pages_out_backup)" -ge 20000 ]
-	daemon_kill donor1
-	daemon_kill donor2
-	wait_for 20 lab_counter_is client slabs_mapped 0
+	donors_die
 	before=$(slab_memory)
 	random read
 	after=$(slab_memory)
@@ -370,8 +448,7 @@ test_pages_that_go_through_the_disk_leave_no_memory_behind()
 	[ $((after - before)) -le 1024 ]
 	[ "$(lab_counter client pages_in_backup)" -ge 10000 ]
 	device_off
-	daemon_up donor1
-	daemon_up donor2
+	donors_back
 }
 
 test_every_flipped_bit_is_caught_and_read_from_the_disk()
@@ -474,14 +551,11 @@ test_pages_beside_a_bad_sector_are_read_and_get_their_leg()
 	pattern_write 0 2 BESIDE.
 	wait_for 20 lab_counter_is client slabs_mapped 2
 	wait_for 20 lab_counter_is client staged_pages 0
-	daemon_kill donor1
-	daemon_kill donor2
-	wait_for 20 lab_counter_is client slabs_mapped 0
+	donors_die
 	before=$(lab_counter client pages_copied)
 	disk bad-page
 	beside_a_bad_page
-	daemon_up donor1
-	daemon_up donor2
+	donors_back
 	# one in each slab is bad
 	wait_for 60 lab_counter_is client pages_copied $((before + 510))
 	disk linear
