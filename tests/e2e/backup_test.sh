@@ -18,6 +18,7 @@ donor_arguments=(--slab_size=1M)
 seed=${ISW_SEED:-$RANDOM}
 result=$(mktemp)
 cleanup_add rm -f "$result"
+lab_disk=/dev/disk/by-id/virtio-lab-disk
 
 # load_end - the load in the background ends, with no page wrong or lost
 load_end()
@@ -562,6 +563,66 @@ test_pages_beside_a_bad_sector_are_read_and_get_their_leg()
 	wait_for 20 lab_counter_is client pages_copied $((before + 512))
 	pattern_is 0 2 BESIDE.
 	device_off
+}
+
+# numbers_write FROM - 2 MiB of pages of which no two are alike
+numbers_write()
+{
+	lab_run client "seq $1 1000000 | head -c 2M >/run/wanted
+		dd if=/run/wanted of=/dev/infiniswap0 bs=64k oflag=direct 2>&1"
+}
+
+# numbers_are_but PAGE… - these cannot be read, all others are as they were written
+numbers_are_but()
+{
+	local failed
+
+	failed=$(pages_read_one_by_one 512 | paste -sd ' ')
+	echo "failed: $failed"
+	[ "$failed" = "$*" ]
+	lab_run client "for file in wanted got; do
+			for n in $*; do
+				dd if=/dev/zero of=/run/\$file bs=4k seek=\$n count=1 conv=notrunc status=none
+			done
+		done
+		cmp /run/wanted /run/got"
+}
+
+# What a disk may do: flip a bit, put a page in another's place, lose a write, lose all.
+test_page_that_the_disk_returns_other_than_it_was_written_is_an_error_and_never_delivered()
+{
+	local before counter
+
+	device_on
+	numbers_write 100000
+	wait_for 20 lab_counter_is client slabs_mapped 2
+	wait_for 20 lab_counter_is client staged_pages 0
+	lab_run client "dd if=$lab_disk of=/run/old bs=4k skip=200 count=1 iflag=direct \
+		status=none"
+	numbers_write 200000
+	wait_for 20 lab_counter_is client staged_pages 0
+	donors_die
+	lab_run client "page() { dd if=$lab_disk bs=4k skip=\$1 count=1 iflag=direct status=none; }
+		put() { dd of=$lab_disk bs=4k seek=\$1 count=1 iflag=fullblock oflag=direct status=none; }
+		for n in 0 5 6 7 100 511; do
+			page \$n | sed 0,/5/s/5/4/ | put \$n	# one bit
+		done
+		page 300 | put 301
+		put 200 </run/old
+		put 400 </dev/zero"
+	before=$(lab_counter client pages_in_backup)
+	numbers_are_but 0 5 6 7 100 200 301 400 511
+	for counter in crc_errors read_errors lost_pages; do
+		[ "$(lab_counter client "$counter")" = 9 ] ||
+			fail "$counter: $(lab_counter client "$counter")"
+	done
+	[ $(($(lab_counter client pages_in_backup) - before)) = 503 ]
+	# nor the next time
+	numbers_are_but 0 5 6 7 100 200 301 400 511
+	numbers_write 300000
+	numbers_are_but
+	device_off
+	donors_back
 }
 
 test_module_goes()
