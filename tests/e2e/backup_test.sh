@@ -625,6 +625,35 @@ test_page_that_the_disk_returns_other_than_it_was_written_is_an_error_and_never_
 	donors_back
 }
 
+# disk_writes - how many device mapper was given
+disk_writes()
+{
+	lab_run client "awk '{ print \$5 }' /sys/block/dm-0/stat"
+}
+
+test_neighbours_are_written_to_the_disk_together()
+{
+	local before writes
+
+	device_on
+	pattern_write 0 2 BEFORE..
+	wait_for 20 lab_counter_is client slabs_mapped 2
+	wait_for 20 lab_counter_is client staged_pages 0
+	before=$(disk_writes)
+	disk hold
+	lab_run client 'yes MERGED. | dd of=/dev/infiniswap0 bs=4k count=512 iflag=fullblock \
+		oflag=direct 2>&1'
+	[ "$(lab_counter client staged_pages)" = 512 ]
+	disk go-on
+	wait_for 20 lab_counter_is client staged_pages 0
+	writes=$(($(disk_writes) - before))
+	echo "512 pages in $writes writes"
+	# of 64 pages, but for 16 that began while few were there
+	[ "$writes" -le 32 ]
+	pattern_is 0 2 MERGED.
+	device_off
+}
+
 test_module_goes()
 {
 	lab_run client rmmod infiniswap
