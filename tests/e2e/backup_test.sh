@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=900
+# timeout=1200
 #
 # Redundancy backup: whatever happens to donors, every page is there. And the
 # disk may be slow, held or broken; a donor's memory may be bad.
@@ -652,6 +652,85 @@ test_neighbours_are_written_to_the_disk_together()
 	[ "$writes" -le 32 ]
 	pattern_is 0 2 MERGED.
 	device_off
+}
+
+# serves_as_backup DISK - what donors had is read back from it when they are gone
+serves_as_backup()
+{
+	lab_device_on 16M 1M --redundancy backup --backup "$1" --donor-loss-timeout 2
+	pattern_write 0 4 BEFORE..
+	wait_for 20 lab_counter_is client slabs_mapped 4
+	pattern_write 0 4 AFTERIT.
+	wait_for 20 lab_counter_is client staged_pages 0
+	donors_die
+	pattern_is 0 4 AFTERIT.
+	[ "$(lab_counter client pages_in_backup)" = 1024 ]
+	[ "$(lab_counter client backup)" = up ]
+	lab_run client infiniswapctl remove infiniswap0
+	donors_back
+}
+
+# busy COMMAND - the client refuses it: somebody has the disk
+busy()
+{
+	local said
+
+	! said=$(lab_run client "$1" 2>&1) || fail "not refused: $1"
+	echo "$said"
+	[[ $said =~ (in use|busy) ]] || fail "another error: $1"
+}
+
+# create DISK - a command: another device with that disk, whatever is on it
+create()
+{
+	echo "infiniswapctl create infiniswap1 --size 16M --slab-size 1M --redundancy backup \
+		--force --backup $1 --donor donor1=10.7.0.101"
+}
+
+test_file_behind_a_loop_device_is_a_backup()
+{
+	lab_run client "mkfs.ext4 -q $lab_disk && mkdir -p /run/fs && mount $lab_disk /run/fs &&
+		truncate -s 16M /run/fs/file && modprobe loop && losetup /dev/loop5 /run/fs/file"
+	serves_as_backup /dev/loop5
+	lab_run client "losetup -d /dev/loop5 && umount /run/fs && wipefs -a $lab_disk"
+}
+
+test_partition_is_a_backup()
+{
+	local partition
+
+	partition=$(lab_run client readlink -f "$lab_disk")1
+	lab_run client "printf '%s\n' n p 1 '' +32M w | fdisk $lab_disk >/run/fdisk 2>&1 ||
+		cat /run/fdisk"
+	wait_for 10 lab_run client test -b "$partition"
+	serves_as_backup "$partition"
+	lab_run client "wipefs -a $lab_disk && blockdev --rereadpt $lab_disk"
+}
+
+test_nobody_else_gets_the_disk_of_a_device()
+{
+	lab_device_on 16M 1M --redundancy backup --backup "$lab_disk"
+	lab_run client mkdir -p /run/fs
+	busy "mount -t ext4 $lab_disk /run/fs"
+	busy "busybox swapon $lab_disk"
+	busy "python3 -c 'import os; os.open(\"$lab_disk\", os.O_RDWR | os.O_EXCL)'"
+	busy "$(create "$lab_disk")"
+	lab_run client infiniswapctl remove infiniswap0
+}
+
+test_disk_that_somebody_has_is_no_backup()
+{
+	lab_run client "mkswap $lab_disk && swapon $lab_disk"
+	busy "$(create "$lab_disk")"
+	lab_run client "swapoff $lab_disk && wipefs -a $lab_disk"
+	disk make
+	busy "$(create "$lab_disk")"
+	disk drop
+	lab_device_on 16M 1M --redundancy backup --backup "$lab_disk"
+	busy "$(create "$lab_disk")"
+	lab_run client infiniswapctl remove infiniswap0
+	lab_run client "$(create "$lab_disk")"
+	lab_run client infiniswapctl remove infiniswap1
 }
 
 test_module_goes()
