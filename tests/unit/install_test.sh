@@ -92,6 +92,32 @@ test_unit_may_hear_of_stalls()
 	[ "$(unit_key AmbientCapabilities)" = CAP_SYS_RESOURCE ]
 }
 
+# By the OOM killer's score, and by a limit of its own. What is left above that is no more
+# than the headroom that the daemon leaves by itself: nobody lends less for the limit's sake.
+test_unit_makes_the_daemon_the_first_victim()
+{
+	local score share headroom key page
+
+	installed /usr
+	score=$(unit_key OOMScoreAdjust)
+	[ "$score" -ge 900 ]
+	grep -q "echo $score >/proc/self/oom_score_adj" "$ISW_TOP/tests/lab/guest/daemon-up" ||
+		fail "the lab's daemons have another score"
+	[ "$(unit_key MemorySwapMax)" = 0 ]
+	share=$(unit_key MemoryMax)
+	headroom=$("$root/usr/sbin/infiniswapd" --config /dev/null --dump-config |
+		sed -n 's/^headroom = //p' | numfmt --from=iec)
+	awk -v share="${share%\%}" -v headroom="$headroom" '
+		/^MemTotal/ { exit !(headroom / 1024 >= $2 * (100 - share) / 100) }' /proc/meminfo ||
+		fail "$share of RAM is less than what headroom, $headroom bytes, leaves"
+	for key in OOMScoreAdjust MemoryMax; do
+		for page in admin-guide.md man/infiniswapd.8.md; do
+			grep -qF "\`$key=$(unit_key "$key")\`" "$ISW_TOP/docs/$page" ||
+				fail "docs/$page has another $key="
+		done
+	done
+}
+
 # Five starts in ten seconds were all: a donor whose address came late stayed away.
 test_unit_is_started_again_without_end()
 {
