@@ -56,6 +56,12 @@ watch_memory()
 	done" </dev/null >/run/memory 2>/dev/null & echo $! >/run/watcher'
 }
 
+# seen_again NODE MIB TIME - the last look was not before TIME, and saw that much
+seen_again()
+{
+	lab_run "$1" "tail -n 1 /run/memory | awk '{ exit !(\$1 >= $3 && \$2 >= $2) }'"
+}
+
 # watched NODE - what was seen goes to $memory
 watched()
 {
@@ -89,11 +95,6 @@ grown()
 		cut -d ' ' -f 1 /proc/uptime"
 }
 
-pressure_is_over()
-{
-	lab_run "$1" "infiniswapctl donor status --json | grep -q '\"pressure\": *\"none\"'"
-}
-
 nothing_was_killed()
 {
 	local node
@@ -117,22 +118,24 @@ no_page_is_lost()
 # little to evict for. It is urgent when less than a quarter is there.
 grow()
 {
-	local donor rate excess room before stopped below urgent back
+	local donor rate excess room before least stopped below urgent back
 
 	donor=$(fullest)
 	rate=$((headroom / 16 + RANDOM % (headroom / 2 - headroom / 16 + 1)))
 	room=$(($(granted "$donor") >> 20))
+	least=$((headroom - headroom / 8))
 	excess=$((headroom / 4 + RANDOM % (room * 3 / 4 - headroom / 4)))
 	samples_pass $((RANDOM % 30))
 	before=$(lab_counter client "donors/$donor/evictions")
 	grown "$donor" $(($(available "$donor") - headroom - 2 * rate)) $((headroom / 2)) >"$scratch/said"
 	watch_memory "$donor"
 	stopped=$(grown "$donor" $(($(available "$donor") - headroom + excess)) "$rate")
-	wait_for 20 pressure_is_over "$donor"
+	# longer than it may take: what is back by then is back
+	wait_for 20 seen_again "$donor" "$least" "$(awk "BEGIN { print $stopped + 6 }")"
 	watched "$donor"
 	below=$(longest_below "$headroom")
 	urgent=$(longest_below $((headroom / 4)))
-	back=$(longest_below $((headroom - headroom / 8)) "$stopped")
+	back=$(longest_below "$least" "$stopped")
 	echo "$donor, $room MiB granted, by $rate MiB a second to $excess MiB too many:" \
 		"less than headroom for $below s, than a quarter for $urgent s, back after $back s;" \
 		"$(($(lab_counter client "donors/$donor/evictions") - before)) slabs evicted"
