@@ -241,7 +241,7 @@ static const char *make_cgroup(char *arg, size_t size)
 static void remove_cgroup(const char *dir)
 {
 	static const char *const names[] = {
-		"memory.max", "memory.current", "memory.stat",
+		"memory.max", "memory.high", "memory.current", "memory.stat",
 	};
 	char path[112];
 	unsigned int i;
@@ -273,6 +273,30 @@ static void test_cgroup(void)
 	remove_cgroup(dir);
 	/* No limit is none, and no file neither. */
 	REQUIRE_EQ(client_grant(c, 8 * MIB, &g), 0);
+}
+
+/* Of memory.high nothing is left alone: nobody is killed there. */
+static void test_cgroup_high(void)
+{
+	struct isw_grant_info g;
+	char arg[80];
+	const char *dir = make_cgroup(arg, sizeof(arg));
+	struct client *c;
+
+	write_cgroup(dir, 64, 24);
+	write_cgroup_file(dir, "memory.high", "%llu\n", 32ull * MIB);
+	REQUIRE(donor_start(arg, "--memory=128M", "--evict_deadline=1", NULL),
+		"no start");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, 16 * MIB, &g), ISW_ERR_NO_MEMORY);
+	REQUIRE_EQ(client_grant(c, 8 * MIB, &g), 0);
+	write_cgroup_file(dir, "memory.high", "max\n");
+	REQUIRE_EQ(client_grant(c, 16 * MIB, &g), 0);
+	/* Over it, memory goes back. */
+	REQUIRE(!donor_log_has("evicting"), "evicted for no limit");
+	write_cgroup_file(dir, "memory.high", "%llu\n", 16ull * MIB);
+	REQUIRE(donor_log_wait("cgroup: evicting", 3000), "its limit is passed");
+	remove_cgroup(dir);
 }
 
 /* A slice's limit holds for all that are in it. */
@@ -431,6 +455,8 @@ static const struct test tests[] = {
 	  test_reserved_huge_pages_are_not_free },
 	{ "limit: prepared memory makes way for the host", test_pool_makes_way },
 	{ "limit: the daemon's cgroup is heeded", test_cgroup },
+	{ "limit: memory.high of the daemon's cgroup is heeded",
+	  test_cgroup_high },
 	{ "limit: files in the daemon's cgroup are no use of its limit",
 	  test_cgroup_with_files },
 	{ "limit: a cgroup's limit holds for those in it", test_cgroup_above },
