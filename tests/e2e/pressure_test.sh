@@ -107,9 +107,11 @@ nothing_was_killed()
 
 no_page_is_lost()
 {
-	[ "$(lab_counter client lost_pages)" = 0 ]
-	[ "$(lab_counter client read_errors)" = 0 ]
-	[ "$(lab_counter client crc_errors)" = 0 ]
+	local counter
+
+	for counter in lost_pages read_errors crc_errors; do
+		lab_counter_is client "$counter" 0 || fail "$counter: $(lab_counter client "$counter")"
+	done
 }
 
 # One on the donor that has the most slabs grows until almost no more than headroom
@@ -250,6 +252,60 @@ test_least_active_ones_of_those_drawn_are_evicted()
 	lab_run client infiniswapctl remove infiniswap0
 }
 
+# stalled - microseconds in which nothing on donor1 got on for want of memory
+stalled()
+{
+	lab_run donor1 "sed -n 's/^full.*total=//p' /proc/pressure/memory"
+}
+
+stalled_above()
+{
+	[ "$(stalled)" -gt "$1" ]
+}
+
+something_is_evicted()
+{
+	[ -n "$(lab_run donor1 infiniswapctl donor evictions --noheadings)" ]
+}
+
+# What stalls is a process at the limit of its cgroup. Its host has what it needs, as the
+# file has it, and nothing happens; then an MiB of headroom is missing, for which nothing is
+# evicted either, but for a stall. Only the kernel's report tells the daemon of it.
+test_stall_takes_back_what_is_missing_of_headroom_and_is_urgent()
+{
+	local since now age reason urgent seconds
+
+	daemon_kill donor1
+	available_is $((headroom + 2))
+	daemon_up donor1 --meminfo=/run/meminfo
+	lab_run client infiniswapctl create infiniswap0 --size 24M --slab-size 1M --redundancy backup \
+		--backup /dev/disk/by-id/virtio-lab-disk --donor donor1=10.7.0.101
+	pattern_write 0 24 STALLED
+	wait_for 20 lab_counter_is client slabs_mapped 24
+	wait_for 20 lab_counter_is client staged_pages 0
+	lab_run donor1 'setsid held-to 8M growth 64 64 </dev/null >/dev/null 2>&1 & echo $! >/run/held'
+	wait_for 20 stalled_above $(($(stalled) + 1000000))
+	! something_is_evicted || fail "evicted for a stall while the host has its headroom"
+	since=$(lab_run donor1 "sed 's/^MemAvailable:.*/MemAvailable: $(((headroom - 1) * 1024)) kB/' \
+		/proc/meminfo >/run/new && cut -d ' ' -f 1 /proc/uptime && mv /run/new /run/meminfo")
+	wait_for 10 something_is_evicted
+	# what went does not come back in that file, as if others had taken it
+	available_is $((headroom * 2))
+	read -r now age reason urgent < <(lab_run donor1 "echo \$(cut -d ' ' -f 1 /proc/uptime) \$(
+		infiniswapctl donor evictions --noheadings --raw --output AGE-MS,REASON,URGENT | tail -n 1)")
+	# shellcheck disable=SC2016 # for the guest's shell
+	lab_run donor1 'kill -9 $(cat /run/held)'
+	lab_run donor1 infiniswapctl donor evictions
+	seconds=$(awk "BEGIN { printf \"%.1f\", $now - $age / 1000 - $since }")
+	echo "evicted $seconds s after headroom was missed, for $reason, urgent: $urgent"
+	[ "$reason $urgent" = "stall yes" ]
+	at_most "$seconds" 1
+	pattern_is 0 24 STALLED
+	no_page_is_lost
+	nothing_was_killed
+	lab_run client infiniswapctl remove infiniswap0
+}
+
 test_module_goes_and_donors_have_their_memory_back()
 {
 	local donor
@@ -267,7 +323,8 @@ test_kernel_logs_are_clean()
 
 if [ -n "${ISW_GROWTHS:-}" ]; then
 	unset -f test_client_that_does_not_answer_changes_nothing_for_the_donor_or_for_its_pages \
-		test_least_active_ones_of_those_drawn_are_evicted
+		test_least_active_ones_of_those_drawn_are_evicted \
+		test_stall_takes_back_what_is_missing_of_headroom_and_is_urgent
 fi
 
 ktap_main
