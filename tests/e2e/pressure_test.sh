@@ -171,9 +171,48 @@ test_donor_that_grows_gets_its_memory_back_and_clients_lose_nothing()
 	lab swap off
 }
 
+# watch_daemon - on donor1: what the daemon holds, ten times a second, seconds and KiB
+watch_daemon()
+{
+	lab_run donor1 'setsid sh -c "while sleep 0.1; do
+		read -r now rest </proc/uptime
+		echo \$now \$(sed -n \"s/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p\" /proc/$(pidof infiniswapd)/status)
+	done" </dev/null >/run/held 2>/dev/null & echo $! >/run/watcher'
+}
+
+# evictions_are_over - what was evicted of donor1 is back or taken
+evictions_are_over()
+{
+	lab_run donor1 "infiniswapctl donor evictions --noheadings --raw \
+		--output EVICTED,RELEASED,REVOKED,CALLED-OFF |
+		awk '\$1 != \$2 + \$3 + \$4 { exit 1 }'"
+}
+
+# held_until - by the last deadline of donor1's evictions and what watch_daemon saw: how
+# many seconds after it the daemon held no more than now, and the MiB that it held before
+held_until()
+{
+	# shellcheck disable=SC2016 # for the guest's shell
+	lab_run donor1 'kill $(cat /run/watcher); cat /run/held' >"$scratch/held"
+	lab_run donor1 'cut -d " " -f 1 /proc/uptime
+		infiniswapctl donor evictions --noheadings --raw --output AGE-MS,URGENT' >"$scratch/ages"
+	awk '	NR == 1 { now = $1; next }
+		NR == FNR {
+			by = now - $1 / 1000 + ($2 == "yes" ? 0.5 : 3)
+			if (by > last) last = by
+			next
+		}
+		{ time[++n] = $1; held[n] = $2 }
+		END {
+			for (i = n; i > 1 && held[i - 1] < held[n] + 512; i--)
+				;
+			printf "%.1f %.0f\n", time[i] - last, (held[1] - held[n]) / 1024
+		}' "$scratch/ages" "$scratch/held"
+}
+
 test_client_that_does_not_answer_changes_nothing_for_the_donor_or_for_its_pages()
 {
-	local before
+	local before seconds mib taken
 
 	lab_device_on 64M 1M --redundancy backup --backup /dev/disk/by-id/virtio-lab-disk
 	pattern_write 0 32 SILENT.
@@ -181,11 +220,18 @@ test_client_that_does_not_answer_changes_nothing_for_the_donor_or_for_its_pages(
 	before=$(granted donor1)
 	[ "$before" -gt 0 ]
 	lab pause client
+	watch_daemon
 	lab_run donor1 "setsid growth $(($(available donor1) - headroom / 2)) $((headroom / 2)) </dev/null >/run/grown 2>&1 & echo \$! >/run/growth"
 	wait_for 60 lab_run donor1 grep -q grown /run/grown
 	# three seconds of deadline, and one
 	wait_for 4 granted_below donor1 "$before"
+	wait_for 20 evictions_are_over
+	taken=$(((before - $(granted donor1)) >> 20))
 	lab_run donor1 infiniswapctl donor evictions
+	read -r seconds mib < <(held_until)
+	echo "$taken MiB taken, $mib MiB less in the daemon $seconds s after the deadline"
+	[ "$mib" -ge "$taken" ] || fail "the memory is not back"
+	at_most "$seconds" 1
 	lab resume client
 	pattern_is 0 32 SILENT.
 	no_page_is_lost
