@@ -6,6 +6,7 @@
 # time, whatever a client does, nothing on it is killed, and no page is lost.
 #
 #	ISW_GROWTHS=25	applications that grow, each its own way, and nothing else (1)
+#	ISW_LEAPS=10	applications that grow faster than anything is given back (1)
 #	ISW_SEED=N	repeats them
 
 set -euo pipefail
@@ -22,6 +23,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 headroom=64
 donor_arguments=(--slab_size=1M --memory=300M "--headroom=${headroom}M")
 growths=${ISW_GROWTHS:-1}
+leaps=${ISW_LEAPS:-1}
 seed=${ISW_SEED:-$RANDOM}
 scratch=$(mktemp -d)
 cleanup_add rm -rf "$scratch"
@@ -352,6 +354,64 @@ test_stall_takes_back_what_is_missing_of_headroom_and_is_urgent()
 	lab_run client infiniswapctl remove infiniswap0
 }
 
+# killed NODE - what the kernel killed there for want of memory, by name
+killed()
+{
+	lab_run "$1" dmesg | sed -n 's/.*Killed process [0-9]* (\([^)]*\)).*/\1/p'
+}
+
+# An application on donor1 takes all that is available and three quarters of what is lent, by
+# 8 to 32 times the headroom a second or as fast as it can. The daemon may be killed for it,
+# and is started again.
+leap()
+{
+	local rate room word died from
+
+	rate=$((16 * (8 + RANDOM % 25)))
+	printf -v word 'LEAP%03d' "$1"	# of a length that every MiB begins with it
+	pattern_write 0 96 "$word"
+	wait_for 20 lab_counter_is client staged_pages 0
+	wait_for 20 lab_counter_is client slabs_mapped 96
+	room=$(($(granted donor1) >> 20))
+	[ "$(lab_run donor1 'cat /proc/$(pidof infiniswapd)/oom_score_adj')" = 900 ]
+	# the kernel shows a trace of who wanted memory, and that is no bug here
+	lab_run donor1 'dmesg -C; echo 4 >/proc/sys/kernel/printk'
+	grown donor1 $(($(available donor1) + room * 3 / 4)) "$rate" >"$scratch/said" ||
+		fail "it did not grow to its end; killed: $(killed donor1)"
+	lab_run donor1 "echo 7 >/proc/sys/kernel/printk; ! dmesg | grep 'BUG:\|WARNING:'"
+	died=$(killed donor1)
+	echo "$room MiB granted, $rate MiB a second: $(lab_run donor1 cat /run/grown)," \
+		"${died:-nobody} was killed"
+	if [ -n "$died" ]; then
+		[ "$died" = infiniswapd ]
+		wait_for 20 lab_run donor1 '! pidof infiniswapd'
+		daemon_up donor1 --headroom=16M
+	else
+		granted_below donor1 $((room << 20)) || fail "the host was never short of memory"
+	fi
+	lab_run donor1 'kill $(pidof growth)'
+	for from in 0 32 64; do		# the client has no room for all at once
+		pattern_is "$from" 32 "$word"
+	done
+	no_page_is_lost
+}
+
+test_leap_of_an_application_kills_the_daemon_at_most_and_loses_no_page()
+{
+	local n
+
+	echo "seed $seed"
+	RANDOM=$seed
+	daemon_kill donor1
+	daemon_up donor1 --headroom=16M
+	lab_run client infiniswapctl create infiniswap0 --size 96M --slab-size 1M --redundancy backup \
+		--backup /dev/disk/by-id/virtio-lab-disk --donor donor1=10.7.0.101
+	for ((n = 1; n <= leaps; n++)); do
+		leap "$n"
+	done
+	lab_run client infiniswapctl remove infiniswap0
+}
+
 test_module_goes_and_donors_have_their_memory_back()
 {
 	local donor
@@ -370,7 +430,8 @@ test_kernel_logs_are_clean()
 if [ -n "${ISW_GROWTHS:-}" ]; then
 	unset -f test_client_that_does_not_answer_changes_nothing_for_the_donor_or_for_its_pages \
 		test_least_active_ones_of_those_drawn_are_evicted \
-		test_stall_takes_back_what_is_missing_of_headroom_and_is_urgent
+		test_stall_takes_back_what_is_missing_of_headroom_and_is_urgent \
+		test_leap_of_an_application_kills_the_daemon_at_most_and_loses_no_page
 fi
 
 ktap_main
