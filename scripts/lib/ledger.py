@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The ledgers of scripts/soak and scripts/bench: results as JSON, one a line, only appended to.
 
-  ledger.py FILE append KEY=VALUE...            numbers, true and false are not strings
+  ledger.py FILE append KEY=VALUE...            numbers, true and false are not strings; a key
+                                                that is given again becomes a list of all
   ledger.py FILE count PART SOURCE KERNEL       print the sum of "count" of what was right;
                                                 a seed that ran again shows nothing new
   ledger.py FILE right PART SOURCE KERNEL       fail if anything was not
@@ -40,10 +41,12 @@ def value(text):
 
 
 def append(path, settings):
-    entry = {"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    given = {}
     for setting in settings:
         key, _, text = setting.partition("=")
-        entry[key] = text if key in _LABELS else value(text)
+        given.setdefault(key, []).append(text if key in _LABELS else value(text))
+    entry = {"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    entry.update((key, values if len(values) > 1 else values[0]) for key, values in given.items())
     write(path, entry)
 
 

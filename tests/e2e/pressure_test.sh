@@ -7,7 +7,7 @@
 #
 #	ISW_GROWTHS=25	applications that grow, each its own way, and nothing else (1)
 #	ISW_LEAPS=10	applications that grow faster than anything is given back (1)
-#	ISW_SEED=N	repeats them
+#	ISW_SEED=N	repeats them: the seed of the first, of the next N + 1 and so on
 
 set -euo pipefail
 
@@ -143,6 +143,7 @@ grow()
 	echo "$donor, $room MiB granted, by $rate MiB a second to $excess MiB too many:" \
 		"less than headroom for $below s, than a quarter for $urgent s, back after $back s;" \
 		"$(($(lab_counter client "donors/$donor/evictions") - before)) slabs evicted"
+	figure "below_s=$below" "urgent_s=$urgent" "back_s=$back"
 	at_most "$back" 5
 	at_most "$urgent" 1
 	[ "$(lab_counter client "donors/$donor/evictions")" -gt "$before" ] || fail "nothing was evicted"
@@ -156,18 +157,20 @@ test_donor_that_grows_gets_its_memory_back_and_clients_lose_nothing()
 	local disk n
 
 	! lab_debug || skip "a debug kernel takes longer than the donor gives it"
-	echo "seed $seed"
-	RANDOM=$seed	# here: a subshell draws anew
 	lab swap on --size 448M --slab-size 1M --redundancy backup
-	load_start
+	load_start "$seed"
 	disk=$(lab_counter client pages_in_backup)
 	for ((n = 0; n < growths; n++)); do
+		echo "seed $((seed + n))"
+		figure "seed=$((seed + n))"
+		RANDOM=$((seed + n))	# here: a subshell draws anew
 		grow
 	done
 	load_end
 	no_page_is_lost
 	[ "$(lab_counter client failovers)" = 0 ] || fail "a session broke"
 	# half a second, when it is urgent, is not enough to move them all
+	figure "evicted=$(lab_counter client evictions)" "forced=$(lab_counter client evictions_forced)"
 	echo "$(lab_counter client evictions) slabs evicted, $(lab_counter client evictions_forced) taken," \
 		"$(($(lab_counter client pages_in_backup) - disk)) pages read from the disk"
 	lab swap off

@@ -81,6 +81,10 @@ def main():
             f" {pairs.percent(mean)} of that time's pages, as many as in {mean * seconds:.2f} s")
     print(f"{text}; 95 % interval {pairs.between(interval)}" if interval else text)
     print(f"over 10 ms took {stalled} pages with, {stalled_without} without")
+    pairs.figure("loss_percent", mean)
+    if interval:
+        pairs.figure("loss_interval_percent", *interval)
+    print(f"figure: stalls_with={stalled}\nfigure: stalls_without={stalled_without}")
     if len(losses) < pairs.JUDGED:
         print(f"not judged: fewer than {pairs.JUDGED} pairs")
         return

@@ -80,6 +80,15 @@ lab_time()
 	echo $(($1 * ${LAB_TIME_FACTOR:-1}))
 }
 
+# ---- figures ----------------------------------------------------------------
+
+# figure KEY=VALUE… - what scripts/soak notes of a run, beside its verdict. A key that
+# comes again is a list there.
+figure()
+{
+	printf 'figure: %s\n' "$@"
+}
+
 # ---- the lab ----------------------------------------------------------------
 
 # The guests' kernel: ISW_KERNEL, or what LAB_KERNEL says, or 6.1.

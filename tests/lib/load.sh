@@ -67,6 +67,7 @@ load_end()
 	cat "$scratch/errors"
 	tail -n 1 "$result"
 	[ "$status" = 0 ] || fail "pageverify: status $status"
+	figure "page_ins=$(field pswpin)" "pages_out=$(field pswpout)"
 	[ "$(field failed)" = 0 ] || fail "$(field failed) processes died"
 	no_page_wrong
 	[ "$(lab_counter client read_errors)" = 0 ]

@@ -56,6 +56,12 @@ def between(interval):
     return f"{interval[0] * 100:.2f} to {interval[1] * 100:.2f} %"
 
 
+def figure(name, *parts):
+    """What scripts/soak notes; a list of several."""
+    values = [round(part * 100, 2) for part in parts]
+    print(f"figure: {name}={values if len(parts) > 1 else values[0]}")
+
+
 def main():
     path, what, limit = sys.argv[1:]
     losses = []
@@ -69,6 +75,9 @@ def main():
         sys.exit(f"{path}: no pair")
     median, interval, sure = median_interval(losses)
     mean, around = mean_interval(losses)
+    name = what.replace(" ", "_")
+    figure(f"{name}_loss_percent", median)
+    figure(f"{name}_loss_interval_percent", *interval)
     if len(losses) < JUDGED:
         print(f"{what}, {len(losses)} pairs, not judged: median loss {percent(median)}")
         return

@@ -82,6 +82,9 @@ def main():
             wrong.append(f"{donor}: {excess * 1e3:.0f} ms, allowed {(ALLOWED + before) * 1e3:.0f}")
     median = statistics.median(excesses)
     print(f"{len(excesses)} kills: median {median * 1e3:.0f} ms, most {max(excesses) * 1e3:.0f} ms")
+    print(f"figure: wait_ms={[round(excess * 1e3) for excess in excesses]}")
+    print(f"figure: wait_median_ms={median * 1e3:.0f}")
+    print(f"figure: wait_longest_ms={max(excesses) * 1e3:.0f}")
     if median > ALLOWED:
         wrong.append(f"the median is above {ALLOWED * 1e3:.0f} ms")
     write_plot(sys.argv[4], samples, kills, begin)

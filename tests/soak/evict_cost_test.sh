@@ -10,6 +10,7 @@
 #	ISW_PAIRS=1		pairs of stretches (6); from 5 on the loss is judged
 #	ISW_STRETCH=12		seconds of each (60)
 #	ISW_EVICTIONS=3		times in each that a donor wants a slab back (11)
+#	ISW_SEED=N		repeats it
 #	ISW_KERNEL=6.12		of the guests
 
 set -euo pipefail
@@ -103,6 +104,8 @@ test_evictions_cost_little_and_the_disk_nothing()
 	load_end
 	echo "$(lab_counter client evictions) evictions, $(lab_counter client evictions_forced) forced," \
 		"$disk pages from the disk, $(lab_counter client pages_copied) copied"
+	figure "evicted=$(lab_counter client evictions)" "forced=$(lab_counter client evictions_forced)" \
+		"disk_page_ins=$disk"
 	/usr/bin/python3 -S "$ISW_TOP/tests/lib/evictions.py" "$scratch"/{samples,windows,plot}
 	plot
 	echo build/evict-cost.svg

@@ -22,6 +22,7 @@
 #
 #	ISW_PAIRS=6	pairs of runs
 #	ISW_VALUES=N	of 4080 bytes (60000)
+#	ISW_SEED=N	repeats it
 
 set -euo pipefail
 
@@ -153,7 +154,10 @@ turn()
 		"$pages pages a second from here, $(lab_counter client pages_in_backup) in all from the disk"
 	traffic_end
 	case $host in
-	small)	[ "$evicted" -gt 0 ] || fail "the small host took nothing back" ;;
+	small)
+		figure "evicted=$evicted"
+		[ "$evicted" -gt 0 ] || fail "the small host took nothing back"
+		;;
 	big)	[ "$evicted" = 0 ] || fail "the big host took $evicted slabs back" ;;
 	esac
 	all_is_right || fail "wrong pages"

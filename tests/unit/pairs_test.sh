@@ -31,6 +31,8 @@ test_median_and_mean_have_their_intervals()
 	# least and greatest of six hold the median but for 2 of 64 cases;
 	# 3.5 ± 2.571 · 1.871 / √6
 	said '6 pairs: median loss 3.50 %, 96.9 % interval 1.00 to 6.00 %; mean 3.50 %, 95 % interval 1.54 to 5.46 %'
+	said 'figure: sets_loss_percent=3.5'
+	said 'figure: sets_loss_interval_percent=[1.0, 6.0]'
 }
 
 test_the_interval_of_the_median_leaves_out_what_it_can()
@@ -89,6 +91,9 @@ test_the_loss_of_a_window_is_shared_by_its_evictions()
 	said 'pair 1: 810 pages a second with 10 evictions, 1000 without: 1.90 % each; over 10 ms took 19 pages with, 19 without'
 	# 1.9 and 2.0 in turn: 1.95 ± 2.571 · 0.0548 / √6
 	said '6 pairs of 20 s, 60 evictions: each took 1.95 % of that time'"'"'s pages, as many as in 0.39 s; 95 % interval 1.89 to 2.01 %'
+	said 'figure: loss_percent=1.95'
+	said 'figure: loss_interval_percent=[1.89, 2.01]'
+	said 'figure: stalls_with=114'
 	[ "$(head -n 1 "$scratch/plot.windows")" = "without 0.05 19.95" ] || fail "$(head -n 1 "$scratch/plot.windows")"
 	[ "$(sed -n 3p "$scratch/plot.data")" = "2 1000 20.0" ] || fail "$(sed -n 3p "$scratch/plot.data")"
 }

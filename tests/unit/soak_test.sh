@@ -14,11 +14,12 @@ ISW_TOP=${ISW_TOP:-$here/../..}
 scratch=$(mktemp -d)
 cleanup_add rm -rf "$scratch"
 
-# project - a fresh one; its life_test fails while there is a file `wrong`
+# project - a fresh one; its life_test fails while there is a file `wrong`. All others
+# give what their parts are to note, and the seed that they were called with.
 project()
 {
 	rm -rf "$scratch/project"
-	mkdir -p "$scratch"/project/{scripts/lib,tests/lib,tests/e2e,kmod}
+	mkdir -p "$scratch"/project/{scripts/lib,tests/lib,tests/e2e,tests/soak,kmod}
 	cd "$scratch/project"
 	cp "$ISW_TOP/scripts/soak" scripts/
 	cp "$ISW_TOP/scripts/lib/ledger.py" scripts/lib/
@@ -32,7 +33,21 @@ project()
 	END
 	printf '%s\n' '#!/bin/sh' 'echo "seed $ISW_SEED" >>called' 'echo 1..1' 'echo ok 1 storm' \
 		>tests/e2e/storm_test.sh
-	chmod +x tests/e2e/{life,storm}_test.sh
+	cat >tests/e2e/pressure_test.sh <<-'END'
+		#!/usr/bin/env bash
+		. tests/lib/functions.sh
+		test_figures()
+		{
+			figure "called_with=$ISW_SEED" loss_percent=1.25 back_s=0.4
+			figure back_s=2.0 "interval=[-0.44, 2.95]"
+			echo "no figure: other=1"
+		}
+		ktap_main
+	END
+	cp tests/e2e/pressure_test.sh tests/e2e/stall_test.sh
+	cp tests/e2e/pressure_test.sh tests/soak/evict_cost_test.sh
+	cp tests/e2e/pressure_test.sh tests/soak/neighbour_test.sh
+	chmod +x tests/*/*_test.sh
 	git init -q
 	change first
 }
@@ -134,6 +149,35 @@ test_a_seed_counts_once()
 	[ "$(wc -l <tests/soak/ledger.jsonl)" = 4 ]
 	soak 0 summary
 	grep -qE '^\| storm-backup \| [0-9a-f]+ \| 6\.1 \| 4 \| 3 \| 0 \|' out || fail "$(<out)"
+}
+
+# entry EXPRESSION - of the last line of the ledger, as Python has it
+entry()
+{
+	tail -n 1 tests/soak/ledger.jsonl | /usr/bin/python3 -S -c "import json, sys
+entry = json.load(sys.stdin)
+print($1)"
+}
+
+test_figures_of_a_suite_stand_in_the_ledger()
+{
+	soak 0 --count 1 --step 1 growth
+	[ "$(entry 'entry["loss_percent"], entry["interval"]')" = "1.25 [-0.44, 2.95]" ]
+	# what is given again is a list
+	[ "$(entry 'entry["back_s"]')" = "[0.4, 2.0]" ]
+	[ "$(entry 'entry["tests"], "other" in entry')" = "1 passed, 0 failed, 0 skipped False" ]
+}
+
+test_each_drawn_part_is_called_with_a_seed_that_is_noted()
+{
+	local part
+
+	for part in evictions neighbour growth stall-backup stall-mirror; do
+		soak 0 --count 1 --step 1 "$part"
+		[ "$(entry 'entry["called_with"] == entry["ISW_SEED"] > 0')" = True ] || fail "$part: $(<out)"
+		ISW_SEED=4711 soak 0 --count 2 --step 1 "$part"
+		[ "$(entry 'entry["called_with"], entry["ISW_SEED"]')" = "4711 4711" ] || fail "$part: $(<out)"
+	done
 }
 
 test_summary_counts_right_and_wrong_steps()

@@ -41,6 +41,8 @@ test_little_more_than_noticing_is_right()
 {
 	stalls 2100 2200 50 | tee "$scratch/said"
 	grep -q '^2 kills: median 150 ms, most 200 ms$' "$scratch/said"
+	grep -q '^figure: wait_ms=\[100, 200\]$' "$scratch/said"
+	grep -q '^figure: wait_longest_ms=200$' "$scratch/said"
 	[ "$(wc -l <"$scratch/plot.data")" = 599 ]
 	[ "$(cut -d ' ' -f 2 "$scratch/plot.kills" | paste -sd ' ')" = "donor1 donor2" ]
 }
