@@ -175,6 +175,9 @@ TEST(batches_spare_busy_slabs_as_often_as_fig_8_says)
 			for (k = 0, spared = 0; k < DRAWS; k++)
 				spared += one_batch(&r, 10, extras[i],
 						    busy / 10.0);
+			printf("# E' = %u, %u0 %% busy: none of them evicted in %.4f of the batches, formula %.4f\n",
+			       extras[i], busy, (double)spared / DRAWS, want);
+			fflush(stdout);
 			/* 5 standard deviations, and one batch. */
 			far = 5 * sqrt(DRAWS * want * (1 - want)) + 1;
 			EXPECT_GE(far, fabs(spared - DRAWS * want))
