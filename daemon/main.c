@@ -179,9 +179,17 @@ static bool may_lock_all(void)
  */
 static void lock_code(void)
 {
-	if (mlockall(MCL_CURRENT) ||
-	    (may_lock_all() && mlockall(MCL_FUTURE | MCL_ONFAULT)))
-		log_debug("mlockall: %s", strerror(errno));
+	const char *reason = NULL;
+
+	if (mlockall(MCL_CURRENT))
+		reason = strerror(errno);
+	else if (!may_lock_all())
+		reason = "locked memory is limited";
+	else if (mlockall(MCL_FUTURE | MCL_ONFAULT))
+		reason = strerror(errno);
+	if (reason)
+		log_warn("the daemon is not locked in memory: %s (ulimit -l, LimitMEMLOCK=): a host that gets short may page it out",
+			 reason);
 }
 
 /*
