@@ -185,6 +185,19 @@ watch_daemon()
 	done" </dev/null >/run/held 2>/dev/null & echo $! >/run/watcher'
 }
 
+# daemon_holds_less MIB - than when watch_daemon began
+daemon_holds_less()
+{
+	lab_run donor1 "awk 'NR == 1 { first = \$2 } END { exit !(first - \$2 >= $1 * 1024) }' /run/held"
+}
+
+# revoked - slabs, of 1 MiB, that donor1 has taken from clients that did not give them back
+revoked()
+{
+	lab_run donor1 infiniswapctl donor evictions --noheadings --raw --output REVOKED |
+		awk '{ count += $1 } END { print count + 0 }'
+}
+
 # evictions_are_over - what was evicted of donor1 is back or taken
 evictions_are_over()
 {
@@ -199,8 +212,9 @@ held_until()
 {
 	# shellcheck disable=SC2016 # for the guest's shell
 	lab_run donor1 'kill $(cat /run/watcher); cat /run/held' >"$scratch/held"
-	lab_run donor1 'cut -d " " -f 1 /proc/uptime
-		infiniswapctl donor evictions --noheadings --raw --output AGE-MS,URGENT' >"$scratch/ages"
+	# their age as it was not later than now
+	lab_run donor1 'ages=$(infiniswapctl donor evictions --noheadings --raw --output AGE-MS,URGENT)
+		cut -d " " -f 1 /proc/uptime; echo "$ages"' >"$scratch/ages"
 	awk '	NR == 1 { now = $1; next }
 		NR == FNR {
 			by = now - $1 / 1000 + ($2 == "yes" ? 0.5 : 3)
@@ -217,8 +231,9 @@ held_until()
 
 test_client_that_does_not_answer_changes_nothing_for_the_donor_or_for_its_pages()
 {
-	local before seconds mib taken
+	local before revoked_before seconds mib taken
 
+	revoked_before=$(revoked)
 	lab_device_on 64M 1M --redundancy backup --backup /dev/disk/by-id/virtio-lab-disk
 	pattern_write 0 32 SILENT.
 	wait_for 20 lab_counter_is client staged_pages 0
@@ -231,7 +246,8 @@ test_client_that_does_not_answer_changes_nothing_for_the_donor_or_for_its_pages(
 	# three seconds of deadline, and one
 	wait_for 4 granted_below donor1 "$before"
 	wait_for 20 evictions_are_over
-	taken=$(((before - $(granted donor1)) >> 20))
+	taken=$(($(revoked) - revoked_before))
+	wait_for 5 daemon_holds_less "$taken"
 	lab_run donor1 infiniswapctl donor evictions
 	read -r seconds mib < <(held_until)
 	echo "$taken MiB taken, $mib MiB less in the daemon $seconds s after the deadline"
@@ -334,7 +350,7 @@ test_stall_takes_back_what_is_missing_of_headroom_and_is_urgent()
 	pattern_write 0 24 STALLED
 	wait_for 20 lab_counter_is client slabs_mapped 24
 	wait_for 20 lab_counter_is client staged_pages 0
-	lab_run donor1 'setsid held-to 8M growth 64 64 </dev/null >/dev/null 2>&1 & echo $! >/run/held'
+	lab_run donor1 'setsid held-to 8M growth 64 64 </dev/null >/dev/null 2>&1 & echo $! >/run/stalled'
 	wait_for 20 stalled_above $(($(stalled) + 1000000))
 	! something_is_evicted || fail "evicted for a stall while the host has its headroom"
 	since=$(lab_run donor1 "sed 's/^MemAvailable:.*/MemAvailable: $(((headroom - 1) * 1024)) kB/' \
@@ -345,7 +361,7 @@ test_stall_takes_back_what_is_missing_of_headroom_and_is_urgent()
 	read -r now age reason urgent < <(lab_run donor1 "echo \$(cut -d ' ' -f 1 /proc/uptime) \$(
 		infiniswapctl donor evictions --noheadings --raw --output AGE-MS,REASON,URGENT | tail -n 1)")
 	# shellcheck disable=SC2016 # for the guest's shell
-	lab_run donor1 'kill -9 $(cat /run/held)'
+	lab_run donor1 'kill -9 $(cat /run/stalled)'
 	lab_run donor1 infiniswapctl donor evictions
 	seconds=$(awk "BEGIN { printf \"%.1f\", $now - $age / 1000 - $since }")
 	echo "evicted $seconds s after headroom was missed, for $reason, urgent: $urgent"
