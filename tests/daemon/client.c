@@ -450,8 +450,10 @@ int client_recv(struct client *c, void *buf, struct isw_msg *m, int timeout_ms)
 		ret = control_completion(c, &wc, deadline);
 		if (ret <= 0)
 			return ret ? ret : -ETIMEDOUT;
-		if (wc.status != IBV_WC_SUCCESS)
+		if (wc.status != IBV_WC_SUCCESS) {
+			c->failed = wc.status;
 			return -ECONNRESET;
+		}
 		if (wc.wr_id & WR_SEND)
 			continue;
 		memcpy(buf, c->recv[wc.wr_id], ISW_MSG_MAX);

@@ -33,6 +33,8 @@ struct client {
 	bool waits;		/* for a place in the donor, however long */
 	bool no_receives;		/* post none: a bad client */
 
+	enum ibv_wc_status failed;	/* why client_recv() said -ECONNRESET, if so */
+
 	/* While there is a session. */
 	struct rdma_event_channel *channel;
 	struct ibv_pd *pd;

@@ -641,7 +641,6 @@ static void test_does_not_wait_for_other_news(void)
 	struct isw_grant_info g[4];
 	struct heard h = { 0 };
 	struct client *c;
-	unsigned int i;
 
 	REQUIRE(start(70, "--evict_deadline=8", NULL), "no start");
 	c = test_connected();
@@ -665,7 +664,6 @@ static void test_told_as_soon_as_there_is_a_place(void)
 {
 	struct client *c = start_many();
 	struct heard h = { 0 };
-	unsigned int i;
 	uint64_t from;
 
 	fill_places(c);
