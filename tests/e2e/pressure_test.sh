@@ -109,11 +109,7 @@ nothing_was_killed()
 
 no_page_is_lost()
 {
-	local counter
-
-	for counter in lost_pages read_errors crc_errors; do
-		lab_counter_is client "$counter" 0 || fail "$counter: $(lab_counter client "$counter")"
-	done
+	none_counted lost_pages read_errors crc_errors
 }
 
 # One on the donor that has the most slabs grows until almost no more than headroom

@@ -216,6 +216,16 @@ pages_read_one_by_one()
 			/run/why"
 }
 
+# none_counted COUNTER… - these of the client's device are 0, and say so if not
+none_counted()
+{
+	local counter
+
+	for counter; do
+		lab_counter_is client "$counter" 0 || fail "$counter: $(lab_counter client "$counter")"
+	done
+}
+
 # field NAME - a number of what pageverify said, which is in $result
 field()
 {

@@ -51,10 +51,6 @@ def read_breaks(path):
                  for line in file) if found]
 
 
-def longest(waits):
-    return max(waits, default=0)
-
-
 def main():
     samples, offset = read_samples(sys.argv[1])
     breaks = read_breaks(sys.argv[3])
@@ -67,10 +63,10 @@ def main():
         if noticed is None:
             sys.exit(f"{donor}, killed at {killed - begin:.1f} s: its session did not break")
         detection = noticed - killed
-        before = longest(wait for at, _, wait, _ in samples if calm <= at <= killed)
+        before = max((wait for at, _, wait, _ in samples if calm <= at <= killed), default=0)
         # however long it took
-        stall = longest(wait for at, _, wait, _ in samples
-                        if killed <= at and at - wait <= noticed + AFTER)
+        stall = max((wait for at, _, wait, _ in samples
+                     if killed <= at and at - wait <= noticed + AFTER), default=0)
         excess = stall - detection
         excesses.append(excess)
         print(f"{donor} killed at {killed - begin:.1f} s: noticed after {detection * 1e3:.0f} ms,"
