@@ -158,12 +158,20 @@ hold_pages()
 	return 1
 }
 
-# whole - all donors are back, and all pages have all copies
+# whole - all donors are back, and all pages have all copies; with a backup, pages that
+# are on the disk alone count as whole, but a slab without a donor is no match for it
 whole()
 {
 	wait_for 120 all_live "${donors[@]}"
 	wait_for 180 lab_counter_is client degraded_pages 0
+	[ "$mode" != backup ] || wait_for 180 slabs_have_donors
 	load_runs
+}
+
+# slabs_have_donors - those in use
+slabs_have_donors()
+{
+	lab_run client "! grep -e ' - - - - ' /sys/kernel/debug/infiniswap/infiniswap0/slabs"
 }
 
 # each KIND begin|end DONOR… - at the same time

@@ -38,7 +38,8 @@ until_time()
 	((left <= 0)) || sleep "$((left / 1000000)).$(printf %06d $((left % 1000000)))"
 }
 
-# load_start [SEED]
+# load_start [SEED] - until load_end, or until the test's subshell fails, whose output
+# would else not end before the load does
 load_start()
 {
 	# shellcheck disable=SC2154 # the script's own
@@ -48,6 +49,7 @@ load_start()
 			echo "$EPOCHREALTIME $line"
 		done >"$result" &
 	load=$!
+	trap 'kill "$load"' EXIT
 	wait_for 120 grep -q filled "$scratch/errors"
 }
 
@@ -64,6 +66,7 @@ load_end()
 	# shellcheck disable=SC2016 # for the guest's shell
 	lab_run client 'kill -TERM $(pidof pageverify)'
 	wait "$load" || status=$?
+	trap - EXIT
 	cat "$scratch/errors"
 	tail -n 1 "$result"
 	[ "$status" = 0 ] || fail "pageverify: status $status"
