@@ -16,7 +16,10 @@ _NODE_UP_TIMEOUT = 60
 
 # erms, fsrm: TCG runs "rep movsb" byte by byte, and with these Linux uses it
 # for every copy. pclmulqdq, sse4.2's crc32: emulated, slower than table look-ups.
-_TCG_CPU = "max,-erms,-fsrm,-pclmulqdq,-sse4.2,-la57"
+# cx16: an interrupt right after cmpxchg16b saves flags that are those of an earlier
+# instruction's operand (QEMU 7.2; once in a million), and Linux allocates with it:
+# 6.12 died of a double fault in one boot of ten.
+_TCG_CPU = "max,-erms,-fsrm,-pclmulqdq,-sse4.2,-cx16,-la57"
 
 # What a server has: with these a CRC takes as few instructions as there.
 _ICOUNT_CPU = "max,-erms,-fsrm,-la57"
