@@ -49,9 +49,10 @@ def qemu_command(node, config, scratch):
     if config["accel"] == "kvm":
         accel, cpu = "kvm", "host"
     else:
-        accel, cpu = "tcg,thread=multi", _TCG_CPU
-        if config["icount"]:
-            accel, cpu = "tcg,thread=single", _ICOUNT_CPU
+        # Several CPUs take turns. At once, one that comes by code which another is just
+        # patching may run what was there before, for ever (QEMU 7.2): Linux' breakpoint.
+        threads = "single" if config["icount"] or node["cpus"] > 1 else "multi"
+        accel, cpu = f"tcg,thread={threads}", _ICOUNT_CPU if config["icount"] else _TCG_CPU
     command = [
         "setpriv", "--pdeathsig", "KILL",
         "qemu-system-x86_64", "-name", f"lab-{name}", "-nodefaults", "-no-user-config",
