@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=600
 #
 # A page takes no more instructions than tests/bench/budget has, in client, donor and
 # Soft-RoCE together: a path that got slower is seen in review.

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=600
 #
 # The module builds without a warning for every kernel that the lab boots and for
 # the newest that Debian has. With modpost, so every symbol is one that kernel has.

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=900
 # debug=no: daemon and client are both in userspace
 #
 # infiniswapd against a client in userspace, on a donor of the lab. The program

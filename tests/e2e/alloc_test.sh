@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=600
 # debug=no: what KASAN, kmemleak and lockdep allocate has our frames in its stacks
 #
 # Nothing on the I/O path allocates: whoever waits for it may be freeing memory.

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=600
 #
 # What changes while a device is in use: slabs become empty, donors come and
 # go, the HCA is unplugged, the machine is to sleep, a second device and a

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=600
 #
 # One donor of two goes silent, in each way that it can: with another copy every
 # request is served within stall_ms and 2 s, and nothing is lost. Without one,

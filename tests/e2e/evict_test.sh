@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=600
 #
 # Donors that want memory back: the client moves its pages to another donor while
 # they are in use, or has them on another leg or on the disk, before the donor
@@ -412,8 +411,9 @@ test_copier_that_is_stuck_holds_nothing_up()
 	[ "$(lab_counter client donors/donor1/state)" = live ]
 	lab heal donor2
 	lab heal donor3
+	# one that was given up meanwhile is tried twice a minute
 	for donor in donor1 donor2 donor3; do
-		wait_for 40 lab_counter_is client "donors/$donor/state" live
+		wait_for 90 lab_counter_is client "donors/$donor/state" live
 	done
 	pattern_is 0 24 STUCK..
 	no_page_is_lost

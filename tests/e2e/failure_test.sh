@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=600
 #
 # What breaks under load: queue pairs (the session is resumed, nothing is
 # noticed above), a daemon (its memory is gone, at once), a donor's power (its

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=600
 # debug=no: it measures time, and a kernel that is several times slower has none to measure
 #
 # How long a donor takes for a grant, from the message to the answer, by its own

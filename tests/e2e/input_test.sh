@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=900
 #
 # Every wrong input is refused with its own error and a message that names the
 # thing, the value and the reason, and leaves nothing behind. A table: each row

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=600
 # debug=no: KASAN and kmemleak need more memory than it gives
 #
 # A client with as little memory as it boots with, and the kernel's own reserve:

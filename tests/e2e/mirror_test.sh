@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=600
 #
 # Redundancy mirror: two donors have each page, and what is lost, missed or bad
 # is made good in the background; with a backup disk and without.

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=600
 #
 # A bad network, made with netem in client and donors, under swap that is
 # verified: slow, but no wrong page, no lost page, and never stuck.

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=900
 #
 # A donor's host needs its memory back while clients swap to it: it gets it in
 # time, whatever a client does, nothing on it is killed, and no page is lost.

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=600
 #
 # Shapes of requests: many pages and segments in one, pages that come from
 # different places, discards over several slabs, large folios, and slots that

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=600
 # debug=no: swap_test and request_test put the same through it, in less time
 #
 # Verifiers that others wrote, on /dev/infiniswap0: fio, badblocks, ext4 with

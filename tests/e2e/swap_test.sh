@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=600
 #
 # The main job: a client of 256 MiB swaps to three donors, slabs of 16 MiB.
 # Sequential and random accesses of several processes until 100,000 pages came

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=600
 #
 # What an operator looks at when something is odd: trace events tell a donor's
 # states and a request's legs in words and without a gap, debugfs shows what a
