@@ -158,8 +158,9 @@ hold_pages()
 	return 1
 }
 
-# whole - all donors are back, and all pages have all copies; with a backup, pages that
-# are on the disk alone count as whole, but a slab without a donor is no match for it
+# whole - all donors are back, and all pages have all copies. With a backup a page on the
+# disk alone is not degraded, but were it written while the disk fails, that would fail:
+# each slab in use has a donor as well
 whole()
 {
 	wait_for 120 all_live "${donors[@]}"

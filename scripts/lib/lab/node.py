@@ -16,9 +16,8 @@ _NODE_UP_TIMEOUT = 60
 
 # erms, fsrm: TCG runs "rep movsb" byte by byte, and with these Linux uses it
 # for every copy. pclmulqdq, sse4.2's crc32: emulated, slower than table look-ups.
-# cx16: an interrupt right after cmpxchg16b saves flags that are those of an earlier
-# instruction's operand (QEMU 7.2; once in a million), and Linux allocates with it:
-# 6.12 died of a double fault in one boot of ten.
+# cx16: the flags that an interrupt right after cmpxchg16b saves are an earlier
+# instruction's operand (QEMU 7.2), and Linux allocates with it: 6.12 died of that.
 _TCG_CPU = "max,-erms,-fsrm,-pclmulqdq,-sse4.2,-cx16,-la57"
 
 # What a server has: with these a CRC takes as few instructions as there.
@@ -52,7 +51,8 @@ def qemu_command(node, config, scratch):
         # Several CPUs take turns. At once, one that comes by code which another is just
         # patching may run what was there before, for ever (QEMU 7.2): Linux' breakpoint.
         threads = "single" if config["icount"] or node["cpus"] > 1 else "multi"
-        accel, cpu = f"tcg,thread={threads}", _ICOUNT_CPU if config["icount"] else _TCG_CPU
+        accel = f"tcg,thread={threads}"
+        cpu = _ICOUNT_CPU if config["icount"] else _TCG_CPU
     command = [
         "setpriv", "--pdeathsig", "KILL",
         "qemu-system-x86_64", "-name", f"lab-{name}", "-nodefaults", "-no-user-config",
