@@ -12,5 +12,5 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
 
 lab_up --donors 1 --no-daemon
-lab exec donor1 --timeout 800 -- /lab/bin/daemon_test --address 10.7.0.101
+lab exec donor1 --timeout 850 -- /lab/bin/daemon_test --address 10.7.0.101
 lab_logs_clean

@@ -275,13 +275,16 @@ static int grant_and_release(struct client *c)
 	return ret ? ret : client_release(c, g.id);
 }
 
-/* Of memory there is enough for both; what they share is the donor's time. */
+/*
+ * Of memory there is enough for both; what they share is the donor's time. Four of the
+ * 40 may be late: a host that stalls delays some, a donor that is held up all.
+ */
 static void beside(pid_t (*start)(void), unsigned int n)
 {
 	long ms, ping = 0, grant = 0;
+	unsigned int k, late = 0;
 	struct client *c;
 	pid_t pid[8];
-	unsigned int k;
 	int i;
 
 	REQUIRE(donor_start("--memory=64M", "--client_quota=16M",
@@ -291,8 +294,10 @@ static void beside(pid_t (*start)(void), unsigned int n)
 		pid[k] = start();
 	for (i = 0; i < 40; i++) {
 		ms = ms_of(client_ping, c);
+		late += ms >= 500;
 		ping = ms > ping ? ms : ping;
 		ms = ms_of(grant_and_release, c);
+		late += ms >= 1000;
 		grant = ms > grant ? ms : grant;
 		sleep_ms(50);
 	}
@@ -303,7 +308,7 @@ static void beside(pid_t (*start)(void), unsigned int n)
 		waitpid(pid[k], NULL, 0);
 	}
 	printf("# longest ping %ld ms, grant and release %ld ms\n", ping, grant);
-	REQUIRE(ping < 500 && grant < 1000, "ping %ld ms, grant %ld ms", ping,
+	REQUIRE(late <= 4, "%u late, ping %ld ms, grant %ld ms", late, ping,
 		grant);
 }
 

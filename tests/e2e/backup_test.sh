@@ -74,7 +74,7 @@ test_both_donors_die_under_load_and_no_page_is_lost()
 	lab swap on --size 448M --slab-size 1M --redundancy backup donor_loss_timeout=5
 	lab_press 300 1 260 -R 20 -w 30 -t 25 -s "$seed" >"$result" 2>&1 &
 	load=$!
-	wait_for 60 lab_counter_above client pages_in_remote 2000
+	wait_for 180 lab_counter_above client pages_in_remote 2000
 	daemon_kill donor1
 	wait_for 20 lab_counter_is client donors/donor1/slabs 0
 	lab cut donor2
@@ -156,7 +156,7 @@ test_load_goes_on_while_the_disk_is_late_fails_at_times_and_fails_wholly()
 	lab exec client --timeout 300 -- held-to 16M pageverify -p 1 -m 48 -R 1000000 -w 30 \
 		-t 1000000 -s "$seed" >"$result" 2>&1 &
 	load=$!
-	wait_for 60 lab_counter_above client pages_in_remote "$(lab_load 1000)"
+	wait_for 180 lab_counter_above client pages_in_remote "$(lab_load 1000)"
 
 	disk delay
 	wait_for 30 lab_counter_above client staged_pages "$(lab_load 256)"
@@ -324,7 +324,7 @@ test_slabs_move_on_while_others_wait_for_the_disk()
 	wait_for 20 lab_counter_is client donors/donor1/slabs 0
 	wait_for 60 lab_counter_is client slabs_mapped 32	# again, one a second
 	daemon_up donor1
-	wait_for 45 lab_counter_is client donors/donor1/state live
+	wait_for 90 lab_counter_is client donors/donor1/state live
 	lab_run client 'echo 1 >/sys/kernel/config/infiniswap/infiniswap0/donors/donor2/drain'
 	wait_for 40 lab_counter_is client donors/donor2/slabs 0
 	disk go-on

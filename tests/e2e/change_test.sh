@@ -79,7 +79,7 @@ grants_are()
 }
 
 lab_up --cpus 2 --donors 2 --clients 2 --client-mem 256M --donor-mem 512M --disk 64M \
-	--daemon-args="--slab_size=4M --memory=48M --lease=10"
+	--daemon-args="--slab_size=4M --memory=48M --lease=30"
 
 test_slab_goes_back_when_it_has_been_empty_for_slab_idle_timeout()
 {
@@ -333,7 +333,7 @@ test_donors_get_no_pages_from_a_machine_that_is_about_to_sleep()
 	lab_run client 'cd /sys/kernel/tracing && echo >trace &&
 		echo 1 >events/infiniswap/isw_slab_bind/enable
 		echo 0 >/sys/power/sync_on_suspend
-		echo 100 >/proc/sys/vm/dirty_expire_centisecs
+		echo 300 >/proc/sys/vm/dirty_expire_centisecs
 		echo 100 >/proc/sys/vm/dirty_writeback_centisecs
 		exec 9<>/dev/infiniswap0	# closed, it would be written at once
 		tr "\0" N </dev/zero | dd of=/dev/infiniswap0 bs=64k count=16 iflag=fullblock conv=notrunc
@@ -362,15 +362,15 @@ test_hca_removed_and_back_under_load_costs_no_page()
 {
 	lab_run client rm /tmp/infiniswap0 /tmp/infiniswap1	# the debug kernel has no room for them
 	lab swap on --size 64M --slab-size 4M
-	lab exec client --timeout 100 -- held-to 24M \
+	lab exec client --timeout 300 -- held-to 24M \
 		pageverify -p 1 -m 48 -R 1000 -t 15 -s "$RANDOM" >"$result" 2>&1 &
-	wait_for 60 lab_counter_above client pages_in_remote 500
+	wait_for 180 lab_counter_above client pages_in_remote 500
 	for _ in 1 2; do
 		lab_run client rdma link del rxe0
 		lab_run client dmesg | grep 'session broken: HCA removed'
 		lab_run client rdma link add rxe0 type rxe netdev eth0
-		wait_for 20 lab_counter_is client donors/donor1/state live
-		wait_for 20 lab_counter_is client donors/donor2/state live
+		wait_for 60 lab_counter_is client donors/donor1/state live
+		wait_for 60 lab_counter_is client donors/donor2/state live
 	done
 	wait $! || { lab_run client dmesg | tail -n 60; fail "pageverify: $(cat "$result")"; }
 	cat "$result"
@@ -391,8 +391,8 @@ test_hca_removed_for_good_the_device_can_be_removed()
 
 test_donors_have_their_memory_back_and_logs_are_clean()
 {
-	wait_for 30 grants_are donor1 0	# the lost HCA's end with the lease
-	wait_for 30 grants_are donor2 0
+	wait_for 90 grants_are donor1 0	# the lost HCA's end with the lease
+	wait_for 90 grants_are donor2 0
 	lab_run client2 rmmod infiniswap
 	lab_logs_clean
 }

@@ -102,7 +102,7 @@ test_donors_evict_in_turn_under_load_and_no_page_is_lost()
 	lab swap on --size 448M --slab-size 1M --redundancy none
 	lab_press 300 1 260 -R 20 -w 30 -t 30 -s "$seed" >"$result" 2>&1 &
 	load=$!
-	wait_for 60 lab_counter_above client pages_in_remote 2000
+	wait_for 180 lab_counter_above client pages_in_remote 2000
 	for round in 1 2; do
 		for donor in donor1 donor2 donor3; do
 			evictions=$(lab_counter client evictions)
@@ -217,8 +217,8 @@ test_without_room_elsewhere_the_time_runs_out_and_those_pages_are_lost()
 	for donor in donor2 donor3; do
 		tell "$donor" lend 0
 	done
-	tell donor1 evict 6000 "$all"
-	wait_for 20 lab_counter_is client donors/donor1/slabs 0
+	tell donor1 evict 15000 "$all"
+	wait_for 60 lab_counter_is client donors/donor1/slabs 0
 	lab_run donor1 cat /tmp/told
 	# given back by the client, no page of them posted for any more
 	told_is donor1 revoked 0
@@ -245,9 +245,9 @@ test_with_a_backup_they_are_on_the_disk_then()
 		tell "$donor" lend 0
 	done
 	for donor in donor1 donor2 donor3; do
-		tell "$donor" evict 6000 "$all"
+		tell "$donor" evict 15000 "$all"
 	done
-	wait_for 20 lab_counter_is client slabs_mapped 0
+	wait_for 60 lab_counter_is client slabs_mapped 0
 	pattern_is 0 12 ONDISK.
 	for donor in donor1 donor2 donor3; do
 		told_is "$donor" revoked 0
@@ -348,11 +348,11 @@ test_eviction_that_is_called_off_takes_nothing()
 		--redundancy none --donor donor1=10.7.0.101
 	wait_for 10 lab_run client test -b /dev/infiniswap0
 	pattern_write 0 12 KEEPIT.
-	tell donor1 evict 4000 "$all"
+	tell donor1 evict 10000 "$all"
 	tell donor1 keep
 	# the next one is over later than the first would have been
-	tell donor1 evict 5000 1
-	wait_for 20 lab_counter_is client evictions_forced 1
+	tell donor1 evict 14000 1
+	wait_for 60 lab_counter_is client evictions_forced 1
 	wait_for 20 lab_counter_is client donors/donor1/slabs 11
 	lab_run donor1 cat /tmp/told
 	told_is donor1 revoked 0
@@ -369,12 +369,12 @@ test_both_legs_of_a_mirror_evicted_at_once()
 	device_on --redundancy mirror
 	pattern_write 0 12 MIRROR.
 	for donor in donor1 donor2; do
-		tell "$donor" evict 8000 "$all"
+		tell "$donor" evict 20000 "$all"
 	done
 	# donor3 has a copy of each before the others are taken off
-	wait_for 20 lab_counter_is client donors/donor3/slabs 12
-	wait_for 20 lab_counter_is client donors/donor1/slabs 0
-	wait_for 20 lab_counter_is client donors/donor2/slabs 0
+	wait_for 60 lab_counter_is client donors/donor3/slabs 12
+	wait_for 60 lab_counter_is client donors/donor1/slabs 0
+	wait_for 60 lab_counter_is client donors/donor2/slabs 0
 	pattern_is 0 12 MIRROR.
 	[ "$(lab_counter client degraded_pages)" = 3072 ]
 	# and there are two again when the hosts have memory
@@ -396,7 +396,7 @@ test_copier_that_is_stuck_holds_nothing_up()
 	local readers
 
 	donors_up "$all"
-	device_on --redundancy backup --backup /dev/disk/by-id/virtio-lab-disk --stall-ms 2000
+	device_on --redundancy backup --backup /dev/disk/by-id/virtio-lab-disk --stall-ms 8000
 	pattern_write 0 24 STUCK..
 	# every slab is read all the time
 	lab exec client --timeout 100 -- sh -c 'n=0
@@ -411,8 +411,8 @@ test_copier_that_is_stuck_holds_nothing_up()
 	readers=$!
 	lab cut donor2
 	lab cut donor3
-	tell donor1 evict 1500 "$all"
-	wait_for 20 lab_counter_is client donors/donor1/slabs 0
+	tell donor1 evict 6000 "$all"
+	wait_for 40 lab_counter_is client donors/donor1/slabs 0
 	lab_run client touch /run/enough
 	wait "$readers"
 	lab_run donor1 cat /tmp/told

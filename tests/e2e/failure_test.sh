@@ -23,7 +23,7 @@ load_start()
 {
 	lab_press 300 "$@" >"$result" 2>&1 &
 	load=$!
-	wait_for 60 lab_counter_above client pages_in_remote 500
+	wait_for 180 lab_counter_above client pages_in_remote 500
 }
 
 # load_end - wait for it; what it said is in $result, its status in $load_rc

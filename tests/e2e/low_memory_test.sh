@@ -51,7 +51,7 @@ test_a_minute_of_swap_with_the_kernels_own_reserve()
 	lab_run client 'cat /proc/sys/vm/min_free_kbytes; grep MemTotal /proc/meminfo'
 	[ "$(lab_run client cat /proc/sys/vm/min_free_kbytes)" -lt 2048 ]
 	lab swap on --size 384M --slab-size 4M --redundancy backup
-	lab exec client --timeout 360 -- pageverify -p 1 -m 256 -R 1000000 -w 70 -t 60 \
+	lab exec client --timeout 700 -- pageverify -p 1 -m 256 -R 1000000 -w 70 -t 60 \
 		-s "${ISW_SEED:-$RANDOM}" >"$result" 2>&1 &
 	load=$!
 	heartbeat

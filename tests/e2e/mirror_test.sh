@@ -24,7 +24,7 @@ donor_back()
 {
 	daemon_up "$1"
 	! lab_run client test -e "/sys/block/infiniswap0/infiniswap/donors/$1" ||
-		wait_for 40 lab_counter_is client "donors/$1/state" live
+		wait_for 90 lab_counter_is client "donors/$1/state" live
 }
 
 # donors_die DONOR… - at the same time; until they are given up
@@ -321,7 +321,7 @@ test_donor_dies_under_load_and_no_page_is_wrong()
 	lab swap on --size 448M --slab-size 1M --redundancy mirror donor_loss_timeout=2
 	lab_press 300 1 240 -R 20 -w 30 -t 25 -s "$seed" >"$result" 2>&1 &
 	load=$!
-	wait_for 60 lab_counter_above client pages_in_remote 1000
+	wait_for 180 lab_counter_above client pages_in_remote 1000
 	daemon_kill donor1
 	wait "$load" || fail "pageverify: $(<"$result")"
 	cat "$result"

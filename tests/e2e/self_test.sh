@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout=400
+# timeout=800
 # debug=no: KASAN and kmemleak need the memory that it has one guest short of
 #
 # One machine that is client and donor at once: its swap is memory that its own daemon
@@ -45,7 +45,7 @@ daemon_is_locked()
 # press NAME COMMAND… - pageverify in the background, what it said in $scratch/NAME
 press()
 {
-	lab exec client --timeout 200 -- "${@:2}" -p 1 -R 1000000 -w 50 -s "$seed" >"$scratch/$1" 2>&1 &
+	lab exec client --timeout 400 -- "${@:2}" -p 1 -R 1000000 -w 50 -s "$seed" >"$scratch/$1" 2>&1 &
 }
 
 # pressed NAME PID - it is through, and no page was wrong
@@ -82,8 +82,8 @@ test_its_pages_go_out_and_come_back_and_its_daemon_stays_in_memory()
 		backup=/dev/disk/by-id/virtio-lab-disk -- self=10.7.0.1
 	press cgroup held-to 24M pageverify -m 80 -t 30 -n
 	cgroup=$!
-	wait_for 60 lab_counter_above client donors/self/slabs 50
-	wait_for 60 lab_counter_above client pages_in_remote 1000
+	wait_for 180 lab_counter_above client donors/self/slabs 50
+	wait_for 180 lab_counter_above client pages_in_remote 1000
 	daemon_is_locked
 	before=$(lab_counter client evictions)
 	echo "$(lab_counter client donors/self/slabs) slabs, $before evicted"

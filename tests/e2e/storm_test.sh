@@ -163,9 +163,9 @@ hold_pages()
 # each slab in use has a donor as well
 whole()
 {
-	wait_for 120 all_live "${donors[@]}"
-	wait_for 180 lab_counter_is client degraded_pages 0
-	[ "$mode" != backup ] || wait_for 180 slabs_have_donors
+	wait_for 300 all_live "${donors[@]}"
+	wait_for 300 lab_counter_is client degraded_pages 0
+	[ "$mode" != backup ] || wait_for 300 slabs_have_donors
 	load_runs
 }
 

@@ -52,7 +52,7 @@ test_pages_come_in_and_none_is_wrong()
 	for node in $donors; do
 		daemon_cost "$node" >"$result.$node.cost"
 	done
-	lab exec client --timeout 400 -- pageverify -p 2 -m "$mib" -S 1 -R 1 \
+	lab exec client --timeout 800 -- pageverify -p 2 -m "$mib" -S 1 -R 1 \
 		-w 30 -i "$page_ins" -s "$RANDOM" | tee "$result"
 	no_page_wrong
 	[ "$(field pswpin)" -ge "$page_ins" ] || fail "$(field pswpin) page-ins"

@@ -277,7 +277,7 @@ requests()
 test_debugfs_shows_what_a_request_waits_for()
 {
 	lab_run client infiniswapctl create --size 64M --slab-size 16M --redundancy none \
-		--donor donor1=10.7.0.101
+		--stall-ms 15000 --donor donor1=10.7.0.101
 	lab_run client "head -c 64K /dev/urandom >/tmp/data &&
 		dd if=/tmp/data of=/dev/infiniswap0 bs=64K seek=3 oflag=direct"
 	lab_run client cat "$debugfs/requests" >"$scratch/requests"
@@ -291,12 +291,12 @@ test_debugfs_shows_what_a_request_waits_for()
 		fail "$(<"$scratch/sessions")"
 
 	lab_run donor1 ip link set eth0 down
-	lab exec client --timeout 90 -- \
+	lab exec client --timeout 180 -- \
 		dd if=/dev/infiniswap0 of=/tmp/back bs=64K skip=3 count=1 iflag=direct &
 	reader=$!
 	wait_for 10 requests 'read 48 16 0 posted 1 [0-9]+ [0-9]+$'
 	cat "$scratch/requests"
-	wait_for 20 requests 'read 48 16 0 parked session - [0-9]+$'
+	wait_for 60 requests 'read 48 16 0 parked session - [0-9]+$'
 	cat "$scratch/requests"
 	lab_run client cat "$debugfs/grants" >"$scratch/grants"
 	grep -qE '^donor1:[0-9]+\.[0-9]+ held$' "$scratch/grants"

@@ -107,7 +107,7 @@ queue_pair_end()	{ :; }
 drain_begin()
 {
 	lab_run client "echo 1 >/sys/kernel/config/infiniswap/infiniswap0/donors/$1/drain"
-	wait_for 120 lab_counter_is client "donors/$1/slabs" 0
+	wait_for 300 lab_counter_is client "donors/$1/slabs" 0
 }
 
 drain_end()

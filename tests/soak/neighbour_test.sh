@@ -21,7 +21,7 @@
 # a second over time are drawn into build/neighbour.svg.
 #
 #	ISW_PAIRS=6	pairs of runs
-#	ISW_VALUES=N	of 4080 bytes (60000)
+#	ISW_VALUES=N	of 4080 bytes (66000)
 #	ISW_SEED=N	repeats it
 
 set -euo pipefail
@@ -30,8 +30,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lib/functions.sh
 . "${ISW_TOP:-$here/../..}/tests/lib/functions.sh"
 
-pairs=${ISW_PAIRS:-6} values=${ISW_VALUES:-60000}
-ballast=512		# MiB, half of the host's
+pairs=${ISW_PAIRS:-6} values=${ISW_VALUES:-66000}
+small=512		# MiB of the small host; the other half of donor1's is its ballast
 lent=288		# MiB, and headroom: about all that a host of 512 MiB has
 read_mib=12
 config=/sys/kernel/config/infiniswap/infiniswap0
@@ -58,7 +58,7 @@ stopped()
 host_is()
 {
 	stopped growth
-	[ "$1" = big ] || lab_run donor1 "setsid growth $ballast 4000 </dev/null >/run/ballast 2>&1 &
+	[ "$1" = big ] || lab_run donor1 "setsid growth $small 4000 </dev/null >/run/ballast 2>&1 &
 		until grep -q grown /run/ballast; do kill -0 \$! || exit 1; sleep 0.1; done"
 }
 
@@ -90,7 +90,8 @@ traffic_end()
 		! grep -i "error=\|verify:" /run/fio'
 }
 
-# application FILE - its lines, each after the host's clock
+# application FILE - its lines, each after the host's clock; what memory it had at most,
+# in MiB, goes to FILE.grown
 application()
 {
 	lab_run donor1 sh /run/redis-up
@@ -100,6 +101,8 @@ application()
 		while read -r line; do
 			echo "$EPOCHREALTIME $line"
 		done >"$1"
+	# shellcheck disable=SC2016 # for the guest's shell
+	lab_run donor1 'awk "/^VmHWM/ { print int(\$2 / 1024) }" /proc/$(pidof redis-server)/status' >"$1.grown"
 	stopped redis-server
 }
 
@@ -137,7 +140,7 @@ nothing_is_lent()
 # turn HOST N - one run
 turn()
 {
-	local host=$1 file=$scratch/$1.$2 evicted pages began left
+	local host=$1 file=$scratch/$1.$2 evicted grown pages began left
 
 	host_is "$host"
 	lend
@@ -148,14 +151,16 @@ turn()
 	application "$file"
 	pages=$((($(lab_counter client donors/donor1/pages_in) - pages) / (SECONDS - began)))
 	evicted=$(lab_counter client evictions)
-	echo "$host: $left MiB available with all lent, then $(per_second "$file") requests a second," \
+	grown=$(cat "$file.grown")
+	echo "$host: $left MiB available with all lent, $grown taken; $(per_second "$file") requests a second," \
 		"$(per_second "$file" load) while it grew; $evicted slabs evicted," \
 		"$(lab_counter client evictions_forced) of them taken, $(lab_counter client donors/donor1/slabs) left;" \
 		"$pages pages a second from here, $(lab_counter client pages_in_backup) in all from the disk"
 	traffic_end
 	case $host in
 	small)
-		figure "evicted=$evicted"
+		figure "evicted=$evicted" "grown_mib=$grown"
+		[ "$grown" -gt $((small / 2)) ] || fail "it grew by $grown of the small host's $small MiB alone"
 		[ "$evicted" -gt 0 ] || fail "the small host took nothing back"
 		;;
 	big)	[ "$evicted" = 0 ] || fail "the big host took $evicted slabs back" ;;
