@@ -135,14 +135,14 @@ test_what_a_leg_missed_during_a_broken_session_is_copied_to_it()
 	local copied
 
 	copied=$(lab_counter client pages_copied)
-	lab_run client "echo 20 >${config%/donors}/donor_loss_timeout"
+	lab_run client "echo 60 >${config%/donors}/donor_loss_timeout"
 	lab cut donor1
 	# its requests are held until the session counts as broken, then go on
 	pattern_write 0 12 MISSED.
 	wait_for 20 lab_counter_is client donors/donor1/state reconnecting
 	pattern_write 2 4 MISSED2
 	lab heal donor1
-	wait_for 20 lab_counter_is client donors/donor1/state live
+	wait_for 60 lab_counter_is client donors/donor1/state live
 	wait_for 60 whole
 	[ "$(lab_counter client pages_copied)" -gt "$copied" ]
 	pattern_is 0 2 MISSED.
