@@ -174,7 +174,7 @@ test_donor_that_grows_gets_its_memory_back_and_clients_lose_nothing()
 	for donor in donor1 donor2 donor3; do
 		taken=$((taken + $(revoked "$donor")))
 	done
-	[ "$taken" -gt 0 ] || [ "$(lab_counter client failovers)" = 0 ] || fail "a session broke"
+	[ "$(lab_counter client failovers)" -le "$taken" ] || fail "a session broke"
 	# half a second, when it is urgent, is not enough to move them all
 	figure "evicted=$(lab_counter client evictions)" "forced=$(lab_counter client evictions_forced)" "revoked=$taken"
 	echo "$(lab_counter client evictions) slabs evicted, $(lab_counter client evictions_forced) in haste," \
@@ -243,7 +243,7 @@ test_client_that_does_not_answer_changes_nothing_for_the_donor_or_for_its_pages(
 	watch_daemon
 	lab_run donor1 "setsid growth $(($(available donor1) - headroom / 2)) $((headroom / 2)) </dev/null >/run/grown 2>&1 & echo \$! >/run/growth"
 	wait_for 60 lab_run donor1 grep -q grown /run/grown
-	# three seconds of deadline, and one
+	# the deadline itself is judged below
 	wait_for 20 granted_below donor1 "$before"
 	wait_for 20 evictions_are_over
 	taken=$(($(revoked donor1) - revoked_before))
