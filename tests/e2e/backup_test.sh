@@ -74,7 +74,7 @@ test_both_donors_die_under_load_and_no_page_is_lost()
 	lab swap on --size 448M --slab-size 1M --redundancy backup donor_loss_timeout=5
 	lab_press 300 1 260 -R 20 -w 30 -t 25 -s "$seed" >"$result" 2>&1 &
 	load=$!
-	wait_for 180 lab_counter_above client pages_in_remote 2000
+	pages_come_in 2000
 	daemon_kill donor1
 	wait_for 20 lab_counter_is client donors/donor1/slabs 0
 	lab cut donor2
@@ -156,7 +156,7 @@ test_load_goes_on_while_the_disk_is_late_fails_at_times_and_fails_wholly()
 	lab exec client --timeout 300 -- held-to 16M pageverify -p 1 -m 48 -R 1000000 -w 30 \
 		-t 1000000 -s "$seed" >"$result" 2>&1 &
 	load=$!
-	wait_for 180 lab_counter_above client pages_in_remote "$(lab_load 1000)"
+	pages_come_in "$(lab_load 1000)"
 
 	disk delay
 	wait_for 30 lab_counter_above client staged_pages "$(lab_load 256)"

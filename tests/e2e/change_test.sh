@@ -191,7 +191,7 @@ test_cold_slab_goes_back_and_its_pages_come_again_when_it_is_touched()
 	wait_for 20 lab_counter_is client slabs_mapped 5
 	lab_run client "echo 0 >$config/infiniswap0/slab_cold_timeout"
 	wait_for 20 lab_counter_is client slabs_mapped 10
-	wait_for 20 lab_counter_is client pages_copied 10240
+	wait_for 20 lab_counter_above client pages_copied 10239	# a slab may have gone once more
 	before=$(lab_counter client pages_in_backup)
 	same 40 0
 	[ "$(lab_counter client pages_in_backup)" = "$before" ]
@@ -227,7 +227,7 @@ test_slab_is_on_the_disk_alone_until_it_is_hot()
 	[ "$(lab_counter client slabs_mapped)" = 1 ]
 	lab_run client "echo 0 >$config/infiniswap0/hot_slab"
 	wait_for 20 lab_counter_is client slabs_mapped 10
-	wait_for 20 lab_counter_is client pages_copied 10240
+	wait_for 20 lab_counter_above client pages_copied 10239	# a slab may have gone once more
 	same 40 0
 	device_off
 }
@@ -364,7 +364,7 @@ test_hca_removed_and_back_under_load_costs_no_page()
 	lab swap on --size 64M --slab-size 4M
 	lab exec client --timeout 300 -- held-to 24M \
 		pageverify -p 1 -m 48 -R 1000 -t 15 -s "$RANDOM" >"$result" 2>&1 &
-	wait_for 180 lab_counter_above client pages_in_remote 500
+	pages_come_in 500
 	for _ in 1 2; do
 		lab_run client rdma link del rxe0
 		lab_run client dmesg | grep 'session broken: HCA removed'

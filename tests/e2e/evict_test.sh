@@ -102,7 +102,7 @@ test_donors_evict_in_turn_under_load_and_no_page_is_lost()
 	lab swap on --size 448M --slab-size 1M --redundancy none
 	lab_press 300 1 260 -R 20 -w 30 -t 30 -s "$seed" >"$result" 2>&1 &
 	load=$!
-	wait_for 180 lab_counter_above client pages_in_remote 2000
+	pages_come_in 2000
 	for round in 1 2; do
 		for donor in donor1 donor2 donor3; do
 			evictions=$(lab_counter client evictions)

@@ -23,7 +23,7 @@ load_start()
 {
 	lab_press 300 "$@" >"$result" 2>&1 &
 	load=$!
-	wait_for 180 lab_counter_above client pages_in_remote 500
+	pages_come_in 500
 }
 
 # load_end - wait for it; what it said is in $result, its status in $load_rc
@@ -68,6 +68,8 @@ lab_up --donors 2 --client-mem 256M --donor-mem 1G \
 
 test_queue_pair_errors_under_load_cost_no_page()
 {
+	local loss_timeout=60
+
 	swap_on
 	load_start 2 260 -R 20 -w 30 -t 15 -s "$RANDOM"
 	for kind in read write control write read; do
@@ -80,7 +82,7 @@ test_queue_pair_errors_under_load_cost_no_page()
 # No completion comes for what was not posted: guest/postfail refuses it.
 test_posts_that_are_refused_under_load_cost_no_page()
 {
-	local n
+	local n loss_timeout=60
 
 	cp -r "$here/guest/postfail" "$scratch"
 	make -s -C "$("$ISW_TOP/scripts/setup" kdir)" M="$scratch/postfail" \
@@ -103,16 +105,17 @@ test_posts_that_are_refused_under_load_cost_no_page()
 # may go on for donor_loss_timeout.
 test_read_that_is_interrupted_again_and_again_is_held()
 {
-	local n loss_timeout=120 parameter=/sys/module/postfail/parameters/lose
+	local n times=10 loss_timeout=120 parameter=/sys/module/postfail/parameters/lose
 
+	! lab_debug || times=3
 	swap_on
 	load_start 2 260 -R 20 -w 30 -t 15 -s "$RANDOM"
 	lab_run client "echo 101 >$parameter"	# donor1
-	for ((n = 0; n < 10; n++)); do
+	for ((n = 0; n < times; n++)); do
 		break_queue_pair read
 	done
 	lab_run client "echo 0 >$parameter"
-	load_costs_nothing 10
+	load_costs_nothing "$times"
 	lab swap off
 }
 

@@ -8,7 +8,8 @@
 #
 #	ISW_SEED=N		that run again
 #	ISW_STORM_EVERY=N	seconds from one fault to the next, at least (12)
-#	ISW_STORM_MODE=MODE	backup, mirror or mirror+backup (the first two)
+#	ISW_STORM_MODE=MODE	backup, mirror or mirror+backup (the first two, one after
+#				the other; on the debug kernel the last, for both at once)
 #	ISW_KERNEL=6.12		of the guests
 
 set -euo pipefail
@@ -285,10 +286,12 @@ storm()
 	swap_off
 }
 
+modes=${ISW_STORM_MODE:-$(lab_debug && echo mirror+backup || echo backup mirror)}
+
 # chosen MODE - fails if this run is of other ones
 chosen()
 {
-	[[ " ${ISW_STORM_MODE:-backup mirror} " = *" $1 "* ]]
+	[[ " $modes " = *" $1 "* ]]
 }
 
 load_lab_up --donor-mem 1G --daemon-args="${donor_arguments[*]}"

@@ -70,7 +70,7 @@ traced_swap_on()
 	done
 	lab_press 240 1 230 -R 20 -t 10 -s "$RANDOM" >"$scratch/result" 2>&1 &
 	load=$!
-	wait_for 180 lab_counter_above client pages_in_remote 200
+	pages_come_in 200
 }
 
 # traced_swap_off - once the load has ended, right: what was traced is in $trace

@@ -57,20 +57,24 @@ trap 'exit 130' INT HUP
 
 # wait_for SECONDS COMMAND… - until it succeeds; fails, and says so, if it has
 # not by then. COMMAND's output is kept from view. LAB_TIME_FACTOR makes the
-# limit longer, for guests that are slower.
+# limit longer, for guests that are slower. A turn counts for 2 s at most: while the
+# machine stands still, or its clock is set, nothing can happen that is waited for.
 wait_for()
 {
-	local limit deadline interval=0.2
+	local limit waited=0 interval=0.2 last now turn
 
 	limit=$(lab_time "$1")
-	deadline=$((SECONDS + limit + 1))	# SECONDS is rounded down
 	shift
+	last=${EPOCHREALTIME/[.,]/}
 	until "$@" >/dev/null 2>&1; do
-		if ((SECONDS >= deadline)); then
+		if ((waited >= limit * 1000000)); then
 			echo "waited ${limit} s in vain for: $*" >&2
 			return 1
 		fi
 		sleep "$interval"
+		now=${EPOCHREALTIME/[.,]/}
+		turn=$((now - last)) last=$now
+		waited=$((waited + (turn < 0 || turn > 2000000 ? 2000000 : turn)))
 	done
 }
 
@@ -107,7 +111,16 @@ lab()
 lab_up()
 {
 	cleanup_add lab down
+	ktap_failed() { lab_failed; }
 	lab up --owner $$ ${ISW_BUILT:+--no-build} "$@"
+}
+
+# lab_failed - for a test that failed: the state of the client's device, if it has one, and
+# what its kernel said last
+lab_failed()
+{
+	lab_run client 'cd /sys/block/infiniswap0/infiniswap 2>/dev/null && grep -r . donors | grep -v " 0$"
+		dmesg | tail -n 20'
 }
 
 # lab_debug - whether the guests' kernel is the one that looks for bugs
@@ -170,6 +183,13 @@ lab_counter_above()
 
 	value=$(lab_counter "$1" "$2")
 	[ "$value" -gt "$3" ]
+}
+
+# pages_come_in N - a load has filled the client's memory, and more than N pages came in
+# from donors
+pages_come_in()
+{
+	wait_for 180 lab_counter_above client pages_in_remote "$1"
 }
 
 # lab_device_on SIZE SLAB_SIZE [OPTION…] - the client's /dev/infiniswap0 over all

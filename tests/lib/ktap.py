@@ -9,6 +9,9 @@ slowest tests, the failures, and last of all "N passed, N failed, N skipped".
 ISW_CHECK_JOBS suites run at a time (1), each one's output in one piece if they are
 several; what stands behind an empty line waits for all before it.
 
+A suite that failed while the whole machine stood still, as one that is shared may, is run
+once more when all others have ended; that is said, and the second run counts.
+
 What a suite planned and did not report is a failure, and so are a time limit that passed,
 an exit status that its results do not explain, and a skip without a reason. All
 suites together have an hour (ISW_CHECK_LIMIT: seconds), because nobody runs before a
@@ -28,6 +31,8 @@ import time
 # Seconds that a suite has after SIGTERM to take its guests down.
 GRACE = 30
 SLOWEST = 10
+# A sleep that ends so many seconds late: the machine stood still.
+STILL = 1.0
 TOTAL_LIMIT = 60 * 60
 
 PLAN = re.compile(r"1\.\.(\d+)(?:\s*#\s*SKIP\b\s*(.*))?$", re.IGNORECASE)
@@ -42,10 +47,16 @@ class Suite:
         self.name = name
         self.planned = None
         self.results = []       # (verdict, test's name, seconds)
+        self.said = []          # the last two lines of the test that runs
+        self.why = []           # those of the first one that failed
+        self.still = 0          # seconds in which the machine stood still
         self.began = self.last = time.monotonic()
 
     def add(self, verdict, test):
         now = time.monotonic()
+        if verdict == "failed" and not self.count("failed"):
+            self.why = self.said
+        self.said = []
         self.results.append((verdict, test, now - self.last))
         self.last = now
 
@@ -62,6 +73,8 @@ class Suite:
         if not result:
             if line.startswith("Bail out!"):
                 self.add("failed", line.strip())
+            elif line.startswith("# ") and not line[2:3].isspace():
+                self.said = [*self.said[-1:], line[2:]]
             return
         test = result[3].strip()
         directive = DIRECTIVE.search(test)
@@ -109,6 +122,28 @@ class Suite:
 
     def passed(self):
         return not self.count("failed")
+
+
+class Machine(threading.Thread):
+    """Watches for moments in which nothing ran, and for a wall clock that was set."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.still = []         # (begin, seconds)
+
+    def run(self):
+        last, wall = time.monotonic(), time.time()
+        while True:
+            time.sleep(0.1)
+            now, wall_now = time.monotonic(), time.time()
+            late = max(now - last, abs(wall_now - wall)) - 0.1
+            if late > STILL:
+                self.still.append((last, late))
+            last, wall = now, wall_now
+
+    def stood_still(self, begin):
+        """How many seconds in all since then."""
+        return sum(seconds for when, seconds in self.still if when + seconds > begin)
 
 
 class Running:
@@ -187,6 +222,8 @@ class Work:
         self.deadline = time.monotonic() + seconds
         self.limit = f"time limit of {seconds} s for all suites"
         self.printing = threading.Lock()
+        self.machine = Machine()
+        self.machine.start()
 
     def suite(self, number, name, limit, command):
         """Run it and print what comes of it; return its Suite."""
@@ -202,6 +239,7 @@ class Work:
         else:
             run(suite, command, int(limit), f"time limit of {limit} s", tell)
         seconds = time.monotonic() - suite.began
+        suite.still = self.machine.stood_still(suite.began)
         tell(f"{'ok' if suite.passed() else 'not ok'} {number} {name} # {seconds:.1f} s")
         with self.printing:
             for line in told:
@@ -213,6 +251,16 @@ class Work:
         with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
             begun = [pool.submit(self.suite, number, *line) for number, line in group]
             return [suite.result() for suite in begun]
+
+    def again(self, lines, suites):
+        """Run once more, one by one, what failed while the machine stood still."""
+        self.jobs = 1
+        for i, suite in enumerate(suites):
+            if suite.passed() or not suite.still:
+                continue
+            say(f"# {suite.name} is run again: it failed, and the machine stood still for "
+                f"{suite.still:.1f} s in it: {'; '.join(suite.why)}")
+            suites[i] = self.suite(i + 1, *lines[i])
 
 
 def summary(suites):
@@ -231,6 +279,12 @@ def summary(suites):
             say(f"# {verdict.capitalize()}:")
         for test in chosen:
             say(f"#   {test}")
+    for suite in suites:
+        if suite.why:
+            say("#")
+            say(f"# Said by the first that failed in {suite.name}:")
+        for line in suite.why:
+            say(f"#   {line}")
     say("#")
     passed, failed, skipped = (sum(suite.count(verdict) for suite in suites)
                                for verdict in ("passed", "failed", "skipped"))
@@ -266,7 +320,9 @@ def main():
                 int(os.environ.get("ISW_CHECK_LIMIT", TOTAL_LIMIT)))
     say("KTAP version 1")
     say(f"1..{sum(map(len, groups))}")
-    sys.exit(summary([suite for group in groups for suite in work.run(group)]))
+    suites = [suite for group in groups for suite in work.run(group)]
+    work.again([line for group in groups for _, line in group], suites)
+    sys.exit(summary(suites))
 
 
 if __name__ == "__main__":

@@ -65,7 +65,9 @@ ktap_test()
 	# Not in a condition: there, set -e would not hold inside the command.
 	set +e
 	(
-		set -e
+		set -eE
+		# shellcheck disable=SC2064 # the first level is this one
+		trap "ktap_at $BASH_SUBSHELL "'"$BASH_SUBSHELL" "${BASH_SOURCE[0]##*/}:$LINENO" "$BASH_COMMAND"' ERR
 		"$@"
 	) 2>&1 </dev/null | tee "$last" | sed -u 's/^/# /'
 	status=${PIPESTATUS[0]}
@@ -75,10 +77,25 @@ ktap_test()
 	4) ktap_skip "$name" "$(tail -n 1 "$last")" ;;
 	*)
 		[ "$status" = 1 ] || ktap_diag "exit status $status"
+		ktap_failed 2>&1 | sed 's/^/#   /'
 		ktap_not_ok "$name"
 		;;
 	esac
 	rm -f "$last"
+}
+
+# ktap_at LEVEL OF PLACE COMMAND - a command failed in a test, which is of level LEVEL of
+# subshells; what fails in $(…), deeper, may be meant to
+ktap_at()
+{
+	[ "$1" != "$2" ] || echo "at $3: $4" >&2
+}
+
+# ktap_failed - what a reader may want to know of a test that failed; a script may
+# define its own
+ktap_failed()
+{
+	:
 }
 
 # ktap_main [BEFORE] - run every function test_* as one test, in the order in

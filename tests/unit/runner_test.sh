@@ -227,6 +227,29 @@ test_todo_does_not_hide_a_failure()
 	counts "0 passed, 1 failed, 0 skipped" 1
 }
 
+# A suite stops the runner itself: it is as late then as when the machine stood still.
+stand_still='(timeout 1.6 tail -f /dev/null; kill -CONT $PPID) & kill -STOP $PPID; wait;'
+
+test_what_failed_while_the_machine_stood_still_is_run_again()
+{
+	local first="touch $scratch/second; $stand_still echo 1..1; echo '# no answer'; echo not ok 1 a"
+
+	run "[ -e $scratch/second ] || { $first; exit; }; echo 1..2; echo ok 1 a; echo ok 2 b"
+	counts "2 passed, 0 failed, 0 skipped" 0
+	grep -q '^# suite is run again: it failed, and the machine stood still for [1-9].*: no answer$' <<<"$out"
+}
+
+test_what_fails_again_failed_and_what_passed_is_not_run_again()
+{
+	run "echo >>$scratch/runs; $stand_still echo 1..1; echo not ok 1 a"
+	counts "0 passed, 1 failed, 0 skipped" 1
+	run "echo >>$scratch/runs; $stand_still echo 1..1; echo ok 1 a"
+	counts "1 passed, 0 failed, 0 skipped" 0
+	run "echo >>$scratch/runs; echo 1..1; echo not ok 1 a"
+	counts "0 passed, 1 failed, 0 skipped" 1
+	[ "$(wc -l <"$scratch/runs")" = 4 ]
+}
+
 test_the_merged_output_is_ktap_with_subtests()
 {
 	run 'echo 1..1; echo ok 1 a'
@@ -250,6 +273,25 @@ ktap_main'
 	[ "$(grep -oE 'ok [0-9] [a-d]' <<<"$out" | tr -d '\n')" = "ok 1 bok 2 aok 3 cok 4 d" ]
 	! grep -q 'not reached' <<<"$out" || fail "went on behind a failed command"
 	grep -q '# x is not y' <<<"$out"
+}
+
+test_a_failure_tells_where_and_the_first_one_at_the_end()
+{
+	script 'ktap_failed() { echo more; }
+deeper()
+{
+	echo "$(false; echo fine)"
+	[ "$1" = 2 ]
+}
+test_a() { deeper 1; }
+test_b() { fail second; }
+ktap_main'
+	run "$scratch/script"
+	counts "0 passed, 2 failed, 0 skipped" 1
+	grep -A 2 '^  # fine$' <<<"$out" | tail -n 2 | tr '\n' ' ' |
+		grep -q '^  # at script:9: \[ "$1" = 2 \]   #   more $' || fail "$out"
+	sed -n '/^# Said by the first that failed in suite:$/,$p' <<<"$out" | sed -n 2,4p |
+		tr '\n' ' ' | grep -q '^#   fine #   at script:9: .* # $' || fail "$out"
 }
 
 test_a_script_that_dies_half_way_fails_the_rest()
@@ -305,6 +347,17 @@ test_wait_for_waits_and_gives_up()
 	! wait_for 1 false 2>"$scratch/err" || fail "waited for nothing with success"
 	[ "$(cat "$scratch/err")" = "waited 1 s in vain for: false" ]
 	[ $((SECONDS - began)) -ge 1 ]
+}
+
+test_wait_for_does_not_count_how_long_the_machine_stood_still()
+{
+	local began=$SECONDS
+
+	# the first turn takes longer than there is time, the third has what is waited for
+	# shellcheck disable=SC2016 # for the inner shell
+	wait_for 4 sh -c 'echo >>"$1"; [ $(wc -l <"$1") != 1 ] || timeout 5 tail -f /dev/null; [ $(wc -l <"$1") = 3 ]' \
+		- "$scratch/turns"
+	[ $((SECONDS - began)) -ge 4 ]
 }
 
 # ---- what C programs in guests say ------------------------------------------
