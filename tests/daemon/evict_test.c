@@ -486,8 +486,8 @@ static void test_ignored(void)
 	write_meminfo(meminfo, 200);
 	REQUIRE(donor_log_has("not given back in time, taken"), "not logged");
 	/* Late: the key opens nothing. */
-	REQUIRE(client_write(a, g[0].addr, g[0].rkey, 4096) != IBV_WC_SUCCESS,
-		"written to memory that is not lent any more");
+	REQUIRE_EQ(client_write(a, g[0].addr, g[0].rkey, 4096),
+		   IBV_WC_REM_ACCESS_ERR);
 	check_grant(b, &other, 7);
 	unlink(meminfo);
 }
@@ -747,7 +747,7 @@ static void test_urgent(void)
 	struct isw_grant_info g[4];
 	struct heard h = { .silent = true };
 	struct client *c;
-	uint64_t from;
+	uint64_t from, told, took;
 
 	REQUIRE(start(80, "--evict_deadline=60", NULL), "no start");
 	c = test_connected();
@@ -755,11 +755,16 @@ static void test_urgent(void)
 	write_meminfo(meminfo, 10);
 	from = clock_ms();
 	REQUIRE(listen_until(c, &h, evicted, 4000), "nothing is evicted");
+	told = clock_ms();
 	REQUIRE(h.deadline_ms <= 500, "deadline %u ms", h.deadline_ms);
 	wait_donated(c, 0, 5000);
-	/* A look, and what urgent means; then one of slack for the guest. */
-	REQUIRE(clock_ms() - from < 1000 + 600 + 1000, "back after %llu ms",
-		(unsigned long long)(clock_ms() - from));
+	took = clock_ms() - told;
+	printf("# memory is back %llu ms after it became urgent\n",
+	       (unsigned long long)took);
+	REQUIRE(took <= 1000, "back after %llu ms", (unsigned long long)took);
+	/* a look in a file, which tells nobody, may be a second later, and a guest slow */
+	REQUIRE(told - from < 2000, "told after %llu ms",
+		(unsigned long long)(told - from));
 	unlink(meminfo);
 }
 

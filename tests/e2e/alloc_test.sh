@@ -155,6 +155,44 @@ test_requests_with_a_mirror_and_a_backup_allocate_nothing()
 	lab_run client infiniswapctl remove infiniswap1
 }
 
+# led_by FUNCTION KIND - how many allocations were made below that function
+led_by()
+{
+	awk -v name=" $1+" '
+		/stacktrace:/ { led = 0; next }
+		/hitcount:/ { if (led) n += $NF; next }
+		index($0, name) { led = 1 }
+		END { print n + 0 }' "$stacks/$2"
+}
+
+# What a new session needs is allocated later, by another work, and nothing waits for that
+# which has another copy.
+test_sessions_that_break_are_taken_down_without_an_allocation()
+{
+	local kind which before made=0
+
+	trace_on
+	for which in read write control; do
+		before=$(lab_counter client reconnects)
+		lab_run client "setsid fio --name=load --filename=/dev/infiniswap0 --direct=1 --rw=randrw --bs=4k \
+				--iodepth=32 --ioengine=io_uring --size=64M --time_based --runtime=60 \
+				</dev/null >/run/fio 2>&1 & echo \$! >/run/fio.pid"
+		wait_for 30 lab_counter_above client pages_in_remote "$(($(lab_counter client pages_in_remote) + 1000))"
+		lab_run client "echo donor1 $which >/sys/kernel/debug/infiniswap/infiniswap0/qp_error"
+		wait_for 30 lab_counter_above client reconnects "$before"
+		lab_run client 'kill -INT $(cat /run/fio.pid); while kill -0 $(cat /run/fio.pid) 2>/dev/null; do :; done'
+	done
+	trace_off
+	for kind in $kinds; do
+		echo "$kind: $(led_by donor_fail_work "$kind") to take a session down," \
+			"$(led_by donor_work "$kind") to make one"
+		[ "$(led_by donor_fail_work "$kind")" = 0 ]
+		[ "$(led_by isw_donor_error "$kind")" = 0 ]
+		made=$((made + $(led_by donor_work "$kind")))
+	done
+	[ "$made" -gt 0 ]
+}
+
 test_discards_allocate_nothing()
 {
 	local kind

@@ -81,7 +81,8 @@ lab_up --donors 3 --client-mem 256M --donor-mem 512M --disk 512M --daemon-args="
 
 test_each_slab_is_on_two_donors_and_reads_spread_over_them()
 {
-	local donor
+	local donor spread=0
+	local -A before
 
 	device_on
 	pattern_write 0 12 TWICE..
@@ -98,6 +99,15 @@ test_each_slab_is_on_two_donors_and_reads_spread_over_them()
 	done
 	[ "$(lab_counter client pages_out_remote)" = 3072 ]
 	[ "$(lab_counter client pages_in_remote)" = 3072 ]
+	for donor in donor1 donor2 donor3; do
+		before[$donor]=$(lab_counter client "donors/$donor/pages_in")
+	done
+	# one slab, a page at a time: both have about half of it to do
+	lab_run client dd if=/dev/infiniswap0 of=/dev/null bs=4k count=256 iflag=direct status=none
+	for donor in donor1 donor2 donor3; do
+		((before[$donor] + 64 > $(lab_counter client "donors/$donor/pages_in"))) || : $((++spread))
+	done
+	[ "$spread" = 2 ]
 }
 
 test_donor_dies_its_pages_are_read_from_the_others_and_get_a_second_copy()

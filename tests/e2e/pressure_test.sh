@@ -20,7 +20,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 # All donors have 512 MiB: headroom is what an application may grow by in 2 s.
 headroom=64
-donor_arguments=(--slab_size=1M --memory=300M "--headroom=${headroom}M")
+donor_arguments=(--slab_size=1M --memory=300M "--headroom=${headroom}M" --drain_timeout=120)
 growths=${ISW_GROWTHS:-1}
 leaps=${ISW_LEAPS:-1}
 seed=${ISW_SEED:-$RANDOM}
@@ -183,6 +183,43 @@ test_donor_that_grows_gets_its_memory_back_and_clients_lose_nothing()
 	lab swap off
 }
 
+daemon_is_gone()
+{
+	! lab_run "$1" pidof infiniswapd
+}
+
+# go_with COMMAND - the donor with the most slabs is told so; it has moved all before its
+# daemon ends, and lends again when that is there again
+go_with()
+{
+	local donor slabs began=$SECONDS
+
+	donor=$(fullest)
+	slabs=$(lab_counter client "donors/$donor/slabs")
+	[ "$slabs" -gt 0 ]
+	lab_run "$donor" "$1"
+	wait_for 100 daemon_is_gone "$donor"
+	echo "$donor: $slabs slabs, ended after $((SECONDS - began)) s"
+	! lab_run "$donor" grep 'drain timed out' /var/log/infiniswapd.log || fail "not all went in time"
+	lab_counter_is client "donors/$donor/slabs" 0
+	daemon_up "$donor"
+	wait_for 60 lab_counter_is client "donors/$donor/state" live
+}
+
+# There is no other copy, and two donors that have room for what the third one has.
+test_daemon_that_is_told_to_end_has_moved_its_pages_first()
+{
+	lab swap on --size 448M --slab-size 1M --redundancy none
+	load_start "$seed"
+	# shellcheck disable=SC2016 # for the guest's shell
+	go_with 'kill -TERM $(pidof infiniswapd)'
+	go_with 'infiniswapctl donor drain'
+	load_end
+	no_page_is_lost
+	none_counted write_errors
+	lab swap off
+}
+
 # watch_daemon - on donor1: what the daemon holds, ten times a second, seconds and KiB
 watch_daemon()
 {
@@ -258,6 +295,43 @@ test_client_that_does_not_answer_changes_nothing_for_the_donor_or_for_its_pages(
 	no_page_is_lost
 	nothing_was_killed
 	lab_run donor1 'kill $(cat /run/growth)'
+	lab_run client infiniswapctl remove infiniswap0
+}
+
+# held_below MIB - the cgroup of donor1's daemon has so little in it
+held_below()
+{
+	lab_run donor1 "[ \$(cat $cgroup/memory.current) -lt $(($1 << 20)) ]"
+}
+
+# What a host allows its daemon is what systemd sets: memory.max and memory.high. The kernel
+# would kill the daemon at the first, and make it wait at the second.
+test_daemon_lends_what_its_cgroup_allows_and_is_not_killed_there()
+{
+	local cgroup=/sys/fs/cgroup/lends lent from
+
+	daemon_kill donor1
+	lab_run donor1 "mkdir $cgroup && echo 112M >$cgroup/memory.max && echo \$\$ >$cgroup/cgroup.procs &&
+		daemon-up ${donor_arguments[*]} --headroom=16M"
+	lab_run client infiniswapctl create infiniswap0 --size 128M --slab-size 1M --redundancy backup \
+		--backup /dev/disk/by-id/virtio-lab-disk --donor donor1=10.7.0.101
+	pattern_write 0 128 CGROUP.
+	wait_for 60 lab_counter_is client staged_pages 0
+	lent=$(($(granted donor1) >> 20))
+	lab_run donor1 "cat $cgroup/memory.current $cgroup/memory.events; infiniswapctl donor status"
+	echo "$lent MiB granted in 112 MiB"
+	[ "$lent" -gt 32 ]
+	[ "$lent" -le 96 ]
+	lab_run donor1 "echo 64M >$cgroup/memory.high"
+	wait_for 30 held_below 64
+	lab_run donor1 infiniswapctl donor evictions
+	echo "$(($(granted donor1) >> 20)) MiB granted when it may have 64"
+	[ "$(granted donor1)" -gt 0 ]
+	lab_run donor1 "cat $cgroup/memory.events; grep -x 'oom_kill 0' $cgroup/memory.events"
+	for from in 0 32 64 96; do	# the client has no room for all at once
+		pattern_is "$from" 32 CGROUP.
+	done
+	no_page_is_lost
 	lab_run client infiniswapctl remove infiniswap0
 }
 
@@ -447,7 +521,9 @@ test_kernel_logs_are_clean()
 }
 
 if [ -n "${ISW_GROWTHS:-}" ]; then
-	unset -f test_client_that_does_not_answer_changes_nothing_for_the_donor_or_for_its_pages \
+	unset -f test_daemon_that_is_told_to_end_has_moved_its_pages_first \
+		test_client_that_does_not_answer_changes_nothing_for_the_donor_or_for_its_pages \
+		test_daemon_lends_what_its_cgroup_allows_and_is_not_killed_there \
 		test_least_active_ones_of_those_drawn_are_evicted \
 		test_stall_takes_back_what_is_missing_of_headroom_and_is_urgent \
 		test_leap_of_an_application_kills_the_daemon_at_most_and_loses_no_page

@@ -129,21 +129,27 @@ class Machine(threading.Thread):
 
     def __init__(self):
         super().__init__(daemon=True)
-        self.still = []         # (begin, seconds)
+        self.lock = threading.Lock()
+        self.last, self.wall = time.monotonic(), time.time()
+        self.still = []         # (end, seconds)
 
     def run(self):
-        last, wall = time.monotonic(), time.time()
         while True:
             time.sleep(0.1)
-            now, wall_now = time.monotonic(), time.time()
-            late = max(now - last, abs(wall_now - wall)) - 0.1
+            self.look()
+
+    def look(self):
+        with self.lock:
+            now, wall = time.monotonic(), time.time()
+            late = max(now - self.last, abs(wall - self.wall)) - 0.1
             if late > STILL:
-                self.still.append((last, late))
-            last, wall = now, wall_now
+                self.still.append((now, late))
+            self.last, self.wall = now, wall
 
     def stood_still(self, begin):
         """How many seconds in all since then."""
-        return sum(seconds for when, seconds in self.still if when + seconds > begin)
+        self.look()
+        return sum(seconds for end, seconds in self.still if end > begin)
 
 
 class Running:

@@ -32,7 +32,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 pairs=${ISW_PAIRS:-6} values=${ISW_VALUES:-66000}
 small=512		# MiB of the small host; the other half of donor1's is its ballast
-lent=288		# MiB, and headroom: about all that a host of 512 MiB has
+lent=272		# MiB, and headroom: all that a host of 512 MiB has, but for 16
 read_mib=12
 config=/sys/kernel/config/infiniswap/infiniswap0
 seed=${ISW_SEED:-$RANDOM}
