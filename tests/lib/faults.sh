@@ -96,7 +96,7 @@ queue_pair_begin()
 	for role in read write control; do
 		before=$(lab_counter client reconnects)
 		queue_pair_break "$1" "$role"
-		wait_for 30 lab_counter_above client reconnects "$before"
+		wait_for 90 lab_counter_above client reconnects "$before"	# it is written to again
 		wait_for 30 lab_counter_is client "donors/$1/state" live
 	done
 }

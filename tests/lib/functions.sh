@@ -115,12 +115,27 @@ lab_up()
 	lab up --owner $$ ${ISW_BUILT:+--no-build} "$@"
 }
 
-# lab_failed - for a test that failed: the state of the client's device, if it has one, and
-# what its kernel said last
+# lab_failed - for a test that failed: the state of the client's device, if it has one; of all
+# nodes what sleeps uninterruptibly and where, what the kernel said last, and the daemon
 lab_failed()
 {
-	lab_run client 'cd /sys/block/infiniswap0/infiniswap 2>/dev/null && grep -r . donors | grep -v " 0$"
-		dmesg | tail -n 20'
+	local node
+
+	lab_run client 'cd /sys/block/infiniswap0/infiniswap 2>/dev/null && grep -r . donors | grep -v ":0$"' || :
+	lab status
+	for node in $(lab status | awk '/ up, answers/ { print $1 }'); do
+		echo "$node:"
+		# shellcheck disable=SC2016 # for the guest's shell
+		lab_run "$node" 'for stat in /proc/[0-9]*/stat; do
+				grep -q ") D " $stat 2>/dev/null || continue
+				cut -d " " -f 1-3 $stat
+				cat ${stat%stat}stack
+			done
+			dmesg | tail -n 40
+			[ ! -s /var/log/infiniswapd.log ] || {
+				pidof infiniswapd || echo no daemon
+				tail -n 15 /var/log/infiniswapd.log; }'
+	done
 }
 
 # lab_debug - whether the guests' kernel is the one that looks for bugs
