@@ -675,7 +675,7 @@ static void test_told_as_soon_as_there_is_a_place(void)
 	from = clock_ms();
 	REQUIRE(listen_until(c, &h, told_of_all, 5000), "%u are evicted",
 		h.count);
-	REQUIRE(clock_ms() - from < 700, "the last %llu ms after the first",
+	REQUIRE(clock_ms() - from < 400, "the last %llu ms after the first",
 		(unsigned long long)(clock_ms() - from));
 	write_meminfo_of(meminfo, MANY_TOTAL, MANY_TOTAL);
 	unlink(meminfo);

@@ -183,11 +183,6 @@ test_donor_that_grows_gets_its_memory_back_and_clients_lose_nothing()
 	lab swap off
 }
 
-daemon_is_gone()
-{
-	! lab_run "$1" pidof infiniswapd
-}
-
 # go_with COMMAND - the donor with the most slabs is told so; it has moved all before its
 # daemon ends, and lends again when that is there again
 go_with()
@@ -198,7 +193,7 @@ go_with()
 	slabs=$(lab_counter client "donors/$donor/slabs")
 	[ "$slabs" -gt 0 ]
 	lab_run "$donor" "$1"
-	wait_for 100 daemon_is_gone "$donor"
+	wait_for 100 lab_run "$donor" '! pidof infiniswapd'
 	echo "$donor: $slabs slabs, ended after $((SECONDS - began)) s"
 	! lab_run "$donor" grep 'drain timed out' /var/log/infiniswapd.log || fail "not all went in time"
 	lab_counter_is client "donors/$donor/slabs" 0

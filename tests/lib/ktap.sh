@@ -77,7 +77,7 @@ ktap_test()
 	4) ktap_skip "$name" "$(tail -n 1 "$last")" ;;
 	*)
 		[ "$status" = 1 ] || ktap_diag "exit status $status"
-		ktap_failed 2>&1 | sed 's/^/#   /'
+		ktap_failed 2>&1 | sed 's/^/#   /' || :	# the result comes, whatever that does
 		ktap_not_ok "$name"
 		;;
 	esac

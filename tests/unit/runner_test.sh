@@ -277,7 +277,7 @@ ktap_main'
 
 test_a_failure_tells_where_and_the_first_one_at_the_end()
 {
-	script 'ktap_failed() { echo more; }
+	script 'ktap_failed() { echo more; false; }
 deeper()
 {
 	echo "$(false; echo fine)"
