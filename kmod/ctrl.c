@@ -169,7 +169,7 @@ static int post_recv(struct isw_donor *donor, struct isw_ctrl_buf *b)
 		.num_sge = 1,
 	};
 
-	return ib_post_recv(s->control.id->qp, &wr, NULL);
+	return ib_post_recv(s->control.qp, &wr, NULL);
 }
 
 /* Not while the queue pair is being drained: see isw_ctrl_abort(). */
@@ -337,7 +337,7 @@ bool isw_ctrl_post(struct isw_donor *donor, struct isw_msg_hdr *msg, u16 type,
 	};
 	trace_isw_msg_send(donor, type, seq);
 	isw_conn_posting(&s->control);
-	ret = ib_post_send(s->control.id->qp, &wr, NULL);
+	ret = ib_post_send(s->control.qp, &wr, NULL);
 	if (ret) {
 		isw_conn_progress(&s->control);
 		b->busy = false;

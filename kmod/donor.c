@@ -164,6 +164,13 @@ static const struct isw_donor *donor_twin(struct isw_donor *donor)
 	return NULL;
 }
 
+static void donor_has_no_list(struct isw_donor *donor, int error)
+{
+	if (isw_donor_failure_is_news(donor))
+		isw_donor_warn(donor, "%pISpc: no list of what it lent us (%d)\n",
+			       &donor->addr, error);
+}
+
 static int donor_try(struct isw_donor *donor)
 {
 	const struct isw_donor *twin;
@@ -177,8 +184,10 @@ static int donor_try(struct isw_donor *donor)
 	if (ret)
 		return ret;
 	ret = isw_resume_await(donor);
-	if (ret)
+	if (ret) {
+		donor_has_no_list(donor, ret);
 		goto err_destroy;
+	}
 
 	/* It is back: how long we wait for each other is not its fault. */
 	WRITE_ONCE(donor->resuming, true);
@@ -199,6 +208,8 @@ static int donor_try(struct isw_donor *donor)
 		ret = -EEXIST;
 	} else {
 		ret = isw_resume_compare(donor);
+		if (ret)
+			donor_has_no_list(donor, ret);
 	}
 	if (!ret) {
 		donor->epoch = donor->session.epoch;

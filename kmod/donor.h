@@ -8,6 +8,7 @@
 #include <linux/configfs.h>
 #include <linux/kfifo.h>
 #include <linux/list.h>
+#include <linux/log2.h>
 #include <linux/socket.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
@@ -70,6 +71,12 @@ static inline bool isw_donor_live(const struct isw_donor *donor)
 {
 	/* pairs with the release in donor_event(): the session is whole */
 	return smp_load_acquire(&donor->state) == ISW_DONOR_LIVE;
+}
+
+/* Of attempts that fail in a row the first is logged, and ever fewer of the others. */
+static inline bool isw_donor_failure_is_news(const struct isw_donor *donor)
+{
+	return !donor->failures || is_power_of_2(donor->failures);
 }
 
 /* No new slab goes there, and the empty ones go back. */

@@ -244,7 +244,7 @@ static void chain_post(struct isw_chain *chain)
 		trace_isw_leg_post(leg_wr(wr));
 	}
 	*chain = (struct isw_chain) {};
-	if (unlikely(ib_post_send(conn->id->qp, first, &bad)))
+	if (unlikely(ib_post_send(conn->qp, first, &bad)))
 		chain_refused(conn, bad);
 	for (wr = first; wr; wr = next) {
 		next = wr->next;

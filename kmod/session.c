@@ -256,7 +256,7 @@ static void conn_rejected(struct isw_conn *conn, struct rdma_cm_event *ev)
 				       ev->param.conn.private_data_len,
 				       &version);
 
-	if (reason == ISW_REJ_VERSION && conn->donor->failures < 1)
+	if (reason == ISW_REJ_VERSION && isw_donor_failure_is_news(conn->donor))
 		isw_donor_warn(conn->donor,
 			       "protocol version %u is not spoken, but %u\n",
 			       ISW_VERSION, version);
@@ -331,6 +331,7 @@ static int conn_create_qp(struct isw_conn *conn)
 		.sq_sig_type = IB_SIGNAL_REQ_WR,
 		.port_num = conn->donor->session.port,
 	};
+	int ret;
 
 	if (conn->role == ISW_ROLE_CONTROL) {
 		attr.send_cq = hca->ctrl_cq;
@@ -348,7 +349,10 @@ static int conn_create_qp(struct isw_conn *conn)
 		attr.cap.max_send_sge = dev->max_sge;
 	}
 	attr.cap.max_recv_sge = 1;
-	return rdma_create_qp(conn->id, hca->pd, &attr);
+	ret = rdma_create_qp(conn->id, hca->pd, &attr);
+	if (!ret)
+		conn->qp = conn->id->qp;
+	return ret;
 }
 
 /* The first connection chooses HCA and port, all others must be on the same. */
@@ -445,25 +449,33 @@ static int conn_open(struct isw_donor *donor, struct isw_conn *conn, u8 role,
 
 static void conn_drain(struct isw_conn *conn)
 {
-	if (!conn->id || !conn->id->qp)
+	if (!conn->qp)
 		return;
 	if (conn->role == ISW_ROLE_CONTROL)
-		ib_drain_qp(conn->id->qp);
+		ib_drain_qp(conn->qp);
 	else
-		ib_drain_sq(conn->id->qp);
+		ib_drain_sq(conn->qp);
 }
 
-static void conn_close(struct isw_conn *conn)
+/*
+ * Nothing comes from the connection manager any more, for which a late answer to
+ * an attempt that was given up would be a reason to touch the queue pair. The donor
+ * is told.
+ */
+static void conn_disconnect(struct isw_conn *conn)
 {
-	if (!conn->id)
-		return;
-	if (conn->id->qp) {
-		rdma_disconnect(conn->id);
-		WARN_ON_ONCE(atomic_read(&conn->inflight));
-		rdma_destroy_qp(conn->id);
-	}
-	rdma_destroy_id(conn->id);
+	if (conn->id)
+		rdma_destroy_id(conn->id);
 	conn->id = NULL;
+}
+
+static void conn_destroy_qp(struct isw_conn *conn)
+{
+	if (!conn->qp)
+		return;
+	WARN_ON_ONCE(atomic_read(&conn->inflight));
+	ib_destroy_qp(conn->qp);
+	conn->qp = NULL;
 }
 
 /* ---- the session -------------------------------------------------------- */
@@ -484,7 +496,7 @@ static int session_open(struct isw_donor *donor)
 		conn = &s->read[i];
 		ret = conn_open(donor, conn, ISW_ROLE_READ, i);
 	}
-	if (ret && donor->failures < 1)
+	if (ret && isw_donor_failure_is_news(donor))
 		isw_donor_warn(donor, "%pISpc: no session: %s (%d)\n",
 			       &donor->addr, conn->why ?: "failed", ret);
 	return ret;
@@ -508,6 +520,17 @@ int isw_session_connect(struct isw_donor *donor)
 	return ret;
 }
 
+static void session_each(struct isw_session *s, void (*act)(struct isw_conn *))
+{
+	unsigned int i;
+
+	for (i = 0; i < ISW_MAX_QUEUES; i++) {
+		act(&s->write[i]);
+		act(&s->read[i]);
+	}
+	act(&s->control);
+}
+
 /*
  * No new work request can be posted (the donor's state forbids it): wait until
  * the ones under way have come back, by making the queue pairs flush them.
@@ -518,16 +541,10 @@ int isw_session_connect(struct isw_donor *donor)
 void isw_session_drain(struct isw_donor *donor)
 {
 	unsigned int noreclaim = memalloc_noreclaim_save();
-	struct isw_session *s = &donor->session;
-	unsigned int i;
 
 	isw_ctrl_abort(donor);
 	synchronize_rcu();	/* posters that saw the old state are done */
-	for (i = 0; i < ISW_MAX_QUEUES; i++) {
-		conn_drain(&s->write[i]);
-		conn_drain(&s->read[i]);
-	}
-	conn_drain(&s->control);
+	session_each(&donor->session, conn_drain);
 	memalloc_noreclaim_restore(noreclaim);
 }
 
@@ -535,15 +552,11 @@ void isw_session_destroy(struct isw_donor *donor)
 {
 	struct isw_session *s = &donor->session;
 	unsigned int noio = memalloc_noio_save();
-	unsigned int i;
 
 	mutex_lock(&s->setup);
+	session_each(s, conn_disconnect);
 	isw_session_drain(donor);
-	for (i = 0; i < ISW_MAX_QUEUES; i++) {
-		conn_close(&s->write[i]);
-		conn_close(&s->read[i]);
-	}
-	conn_close(&s->control);
+	session_each(s, conn_destroy_qp);
 	if (s->hca) {
 		isw_ctrl_stop(donor);
 		hca_put(donor->dev, s->hca);
@@ -594,7 +607,7 @@ int isw_session_break(struct isw_donor *donor, u8 role, unsigned int index)
 	noio = memalloc_noio_save();	/* swap may need this session */
 	mutex_lock(&s->setup);
 	if (isw_donor_live(donor))
-		ret = ib_modify_qp(conn->id->qp, &attr, IB_QP_STATE);
+		ret = ib_modify_qp(conn->qp, &attr, IB_QP_STATE);
 	mutex_unlock(&s->setup);
 	memalloc_noio_restore(noio);
 	return ret;

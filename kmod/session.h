@@ -30,22 +30,25 @@ struct isw_hca {
 	unsigned int users;		/* sessions, under dev->hca_lock */
 };
 
-/* One reliable connection. */
+/*
+ * One reliable connection. What requests touch comes first and has its cache line to
+ * itself: that of one queue is no other CPU's business.
+ */
 struct isw_conn {
 	struct isw_donor *donor;
-	struct rdma_cm_id *id;
+	struct ib_qp *qp;		/* outlives id */
+	/* for the watchdog: work requests under way, last sign of progress */
+	atomic_t inflight;
 	u8 role;			/* enum isw_role */
 	u8 index;
+	unsigned long since;		/* jiffies */
 
+	struct rdma_cm_id *id;
 	struct completion cm_done;	/* one step of the set-up */
 	int cm_error;
 	const char *why;		/* a literal: what cm_error means */
 	struct isw_cm_welcome welcome;
-
-	/* for the watchdog: work requests under way, last sign of progress */
-	atomic_t inflight;
-	unsigned long since;		/* jiffies */
-};
+} ____cacheline_aligned_in_smp;
 
 struct isw_session {
 	struct mutex setup;		/* connections come and go */

@@ -261,6 +261,84 @@ test_slabs_of_a_draining_donor_move_to_the_others()
 	device_off
 }
 
+# copier_waits <TRACE - the writes that had to wait for the copier, and how long; fails if
+# one of them met more than one of its extents on the same page and leg, or none waited
+copier_waits()
+{
+	awk '
+	function field(name)
+	{
+		match($0, " " name "=[^ ]*")
+		return substr($0, RSTART + length(name) + 2, RLENGTH - length(name) - 2)
+	}
+	{ match($0, /[0-9]+\.[0-9]+: /); now = substr($0, RSTART, RLENGTH - 2) + 0 }
+	!/ write / { next }
+	/ tag=65535 / {
+		extent = field("page") SUBSEP field("leg")
+		if (/ isw_leg_post: /) {
+			posted[extent] = now
+			next
+		}
+		trip = (now - posted[extent]) * 1000
+		longest_trip = trip > longest_trip ? trip : longest_trip
+		from = field("page"); to = from + field("count")
+		for (id in since)
+			for (page = from; page < to; page++)
+				if (page >= first[id] && page < end[id] &&
+				    ++met[id, begun[id], page, field("leg")] > 1)
+					again++
+		next
+	}
+	{ id = field("queue") SUBSEP field("tag") }
+	/ isw_io_park: .* wait=writer/ && !(id in since) {
+		since[id] = now
+		begun[id] = ++n
+		first[id] = field("page"); end[id] = first[id] + field("count")
+	}
+	/ isw_leg_post: / && id in since {
+		wait = (now - since[id]) * 1000
+		longest = wait > longest ? wait : longest
+		delete since[id]
+	}
+	END {
+		for (id in since)
+			left++
+		printf "%d writes waited for the copier, %.1f ms at most; its longest round trip took %.1f ms\n",
+			n, longest, longest_trip
+		printf "%d met it on a page again, %d wait still\n", again, left
+		exit !n || again || left
+	}'
+}
+
+# What a write meets of the copier is one extent on each of its pages, already on its way.
+test_a_write_waits_for_one_round_trip_of_the_copier_at_most()
+{
+	local events=/sys/kernel/tracing/events/infiniswap writer donor
+
+	device_on
+	lab_run client "echo 1 >/proc/sys/vm/nr_hugepages
+		echo 32768 >/sys/kernel/tracing/buffer_size_kb
+		for event in io_park leg_post leg_done; do echo 1 >$events/isw_\$event/enable; done"
+	lab exec client --timeout 120 -- rawio /dev/infiniswap0 "$seed" model 8192 25 >"$result" 2>&1 &
+	writer=$!
+	for donor in donor3 donor2 donor3 donor1; do
+		wait_for 20 lab_counter_above client "donors/$donor/slabs" 8
+		drain_begin "$donor"
+		drain_end "$donor"
+	done
+	wait "$writer" || fail "rawio: $(<"$result")"
+	cat "$result"
+	lab_run client "echo 0 >$events/enable; echo 0 >/proc/sys/vm/nr_hugepages"
+	lab exec client --timeout 120 -- cat /sys/kernel/tracing/trace >"$result"
+	lab_run client "cat /sys/kernel/tracing/per_cpu/cpu0/stats
+		echo 1 >/sys/kernel/tracing/buffer_size_kb" | grep -qx 'overrun: 0' ||
+		fail "events were overwritten"
+	copier_waits <"$result"
+	[ "$(lab_counter client read_errors)" = 0 ]
+	[ "$(lab_counter client write_errors)" = 0 ]
+	device_off
+}
+
 test_no_slab_has_both_legs_in_one_domain()
 {
 	device_on --domain donor1=rack1 --domain donor2=rack1 --domain donor3=rack2
