@@ -313,28 +313,32 @@ copier_waits()
 # What a write meets of the copier is one extent on each of its pages, already on its way.
 test_a_write_waits_for_one_round_trip_of_the_copier_at_most()
 {
-	local events=/sys/kernel/tracing/events/infiniswap writer donor
+	local tracing=/sys/kernel/tracing writer donor event
 
 	device_on
-	lab_run client "echo 1 >/proc/sys/vm/nr_hugepages
-		echo 32768 >/sys/kernel/tracing/buffer_size_kb
-		for event in io_park leg_post leg_done; do echo 1 >$events/isw_\$event/enable; done"
-	lab exec client --timeout 120 -- rawio /dev/infiniswap0 "$seed" model 8192 25 >"$result" 2>&1 &
+	pattern_write 0 32 WAITING
+	lab_run client "echo 32768 >$tracing/buffer_size_kb; rm -f /run/enough"
+	for event in io_park leg_post leg_done; do
+		lab_run client "echo 1 >$tracing/events/infiniswap/isw_$event/enable"
+	done
+	# many requests at a time, all over the slabs that move
+	lab exec client --timeout 120 -- sh -c 'until [ -e /run/enough ]; do
+		yes WAITING | dd of=/dev/infiniswap0 bs=1M count=32 iflag=fullblock oflag=direct || exit
+	done' >"$result" 2>&1 &
 	writer=$!
-	for donor in donor3 donor2 donor3 donor1; do
+	for donor in donor3 donor2 donor1; do
 		wait_for 20 lab_counter_above client "donors/$donor/slabs" 8
 		drain_begin "$donor"
 		drain_end "$donor"
 	done
-	wait "$writer" || fail "rawio: $(<"$result")"
-	cat "$result"
-	lab_run client "echo 0 >$events/enable; echo 0 >/proc/sys/vm/nr_hugepages"
-	lab exec client --timeout 120 -- cat /sys/kernel/tracing/trace >"$result"
-	lab_run client "cat /sys/kernel/tracing/per_cpu/cpu0/stats
-		echo 1 >/sys/kernel/tracing/buffer_size_kb" | grep -qx 'overrun: 0' ||
-		fail "events were overwritten"
+	lab_run client touch /run/enough
+	wait "$writer" || fail "$(<"$result")"
+	lab_run client "echo 0 >$tracing/events/infiniswap/enable"
+	lab exec client --timeout 120 -- cat "$tracing/trace" >"$result"
+	lab_run client "cat $tracing/per_cpu/cpu0/stats; echo 1 >$tracing/buffer_size_kb" |
+		grep -qx 'overrun: 0' || fail "events were overwritten"
 	copier_waits <"$result"
-	[ "$(lab_counter client read_errors)" = 0 ]
+	pattern_is 0 32 WAITING
 	[ "$(lab_counter client write_errors)" = 0 ]
 	device_off
 }
