@@ -9,9 +9,6 @@
 #include <linux/types.h>
 
 struct isw_device;
-struct isw_io;
-
-#define ISW_COPY_EXTENTS	4	/* under way at once */
 
 extern struct workqueue_struct *isw_copy_wq;
 
@@ -24,8 +21,5 @@ void isw_copier_stop(struct isw_device *dev);
 
 /* process context: look whether there is something to do */
 void isw_copier_kick(struct isw_device *dev);
-
-/* any context: the work requests of an extent are through */
-void isw_copier_posted(struct isw_io *io);
 
 #endif /* _ISW_COPIER_H */

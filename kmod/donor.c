@@ -63,7 +63,8 @@ void isw_donor_error(struct isw_donor *donor, const char *why)
 	bool broke;
 
 	spin_lock_irqsave(&donor->lock, flags);
-	donor->error = true;
+	if (!donor->error)
+		WRITE_ONCE(donor->error, why);
 	broke = donor_event_locked(donor, ISW_DONOR_EV_ERROR);
 	if (broke) {
 		donor->broken_at = jiffies;
@@ -164,30 +165,22 @@ static const struct isw_donor *donor_twin(struct isw_donor *donor)
 	return NULL;
 }
 
-static void donor_has_no_list(struct isw_donor *donor, int error)
-{
-	if (isw_donor_failure_is_news(donor))
-		isw_donor_warn(donor, "%pISpc: no list of what it lent us (%d)\n",
-			       &donor->addr, error);
-}
-
 static int donor_try(struct isw_donor *donor)
 {
 	const struct isw_donor *twin;
 	struct isw_device *dev = donor->dev;
+	const char *error;
 	int ret;
 
-	WRITE_ONCE(donor->error, false);
+	WRITE_ONCE(donor->error, NULL);
 	if (READ_ONCE(donor->state) == ISW_DONOR_CONNECTING)
 		WRITE_ONCE(donor->draining, false);	/* else it still does */
 	ret = isw_session_connect(donor);
 	if (ret)
 		return ret;
 	ret = isw_resume_await(donor);
-	if (ret) {
-		donor_has_no_list(donor, ret);
-		goto err_destroy;
-	}
+	if (ret)
+		goto err_unusable;
 
 	/* It is back: how long we wait for each other is not its fault. */
 	WRITE_ONCE(donor->resuming, true);
@@ -208,8 +201,6 @@ static int donor_try(struct isw_donor *donor)
 		ret = -EEXIST;
 	} else {
 		ret = isw_resume_compare(donor);
-		if (ret)
-			donor_has_no_list(donor, ret);
 	}
 	if (!ret) {
 		donor->epoch = donor->session.epoch;
@@ -219,11 +210,16 @@ static int donor_try(struct isw_donor *donor)
 		isw_resume_kick(donor);
 	WRITE_ONCE(donor->resuming, false);
 	mutex_unlock(&dev->lock);
-	if (ret)
-		goto err_destroy;
-	return 0;
+	if (!ret)
+		return 0;
 
-err_destroy:
+err_unusable:
+	error = READ_ONCE(donor->error);
+	/* nothing new: given up, started anew, a twin; or the device goes off */
+	if (ret != -ESTALE && ret != -EEXIST && (error || ret != -ECONNRESET) &&
+	    isw_donor_failure_is_news(donor))
+		isw_donor_warn(donor, "%pISpc: no use of the session: %s (%d)\n",
+			       &donor->addr, error ?: "what it lent us is not known", ret);
 	isw_session_destroy(donor);
 	return ret;
 }

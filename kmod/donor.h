@@ -35,7 +35,7 @@ struct isw_donor {
 
 	spinlock_t lock;		/* state changes */
 	u8 state;			/* enum isw_donor_state; read anywhere */
-	bool error;			/* the present session is no good */
+	const char *error;		/* why the present session is no good, or NULL */
 	u64 epoch;			/* of the daemon that lent our grants */
 
 	struct isw_session session;

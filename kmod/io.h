@@ -49,7 +49,7 @@ struct isw_io {
 	struct list_head all;		/* dev->ios */
 	struct isw_device *dev;		/* these three never change */
 	unsigned int hwq;		/* index among the queues of its direction */
-	void (*end)(struct isw_io *io);	/* NULL: it is a request's, else copier.c's */
+	void (*end)(struct isw_io *io);	/* NULL: it is a request's, else extent.c's */
 	bool write;
 
 	bool claimed;			/* write: owns BUSY on all its pages */
@@ -95,6 +95,12 @@ struct isw_io {
 
 struct isw_batch;
 
+enum isw_verdict {
+	ISW_IO_POSTED,			/* completions will take it on */
+	ISW_IO_DONE,			/* io->status says how */
+	ISW_IO_PARK,			/* wait for the slab to be kicked */
+};
+
 /* As in the trace events. */
 static inline const char *isw_wait_name(u8 wait)
 {
@@ -123,6 +129,25 @@ void isw_io_leg_done(struct isw_leg_wr *lw, bool ok);
 void isw_io_leg_posted(struct isw_leg_wr *lw);
 void isw_io_post(struct isw_io *io, struct isw_mapping *m, unsigned int legs,
 		 struct isw_batch *batch);
+
+/* io_read.c, io_write.c: as far as it gets, inside an RCU section */
+enum isw_verdict isw_io_read(struct isw_io *io, struct isw_batch *batch);
+enum isw_verdict isw_io_write(struct isw_io *io, struct isw_batch *batch);
+/* and a round's end */
+void isw_io_read_taken(struct isw_io *io);
+bool isw_io_write_done(struct isw_io *io);
+void isw_io_write_fail(struct isw_io *io);
+
+static inline atomic64_t *isw_io_words(struct isw_io *io)
+{
+	return io->dev->words + io->page;
+}
+
+static inline enum isw_verdict isw_io_park(struct isw_io *io, enum isw_wait wait)
+{
+	WRITE_ONCE(io->wait, wait);
+	return ISW_IO_PARK;
+}
 
 /*
  * Name the mapping that work requests are about to use. Inside the RCU section

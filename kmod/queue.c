@@ -12,7 +12,6 @@
 #include <linux/blk-mq.h>
 
 #include "compat.h"
-#include "copier.h"
 #include "device.h"
 #include "io.h"
 #include "queue.h"

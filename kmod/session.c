@@ -9,9 +9,9 @@
 #include <linux/slab.h>
 #include <net/net_namespace.h>
 
-#include "copier.h"
 #include "device.h"
 #include "donor.h"
+#include "extent.h"
 #include "session.h"
 
 #define CM_STEP_TIMEOUT_MS	2000
@@ -292,9 +292,10 @@ static int conn_event(struct rdma_cm_id *id, struct rdma_cm_event *ev)
 		conn_step(conn, ev->status ?: -EHOSTUNREACH,
 			  "route not resolved");
 		break;
-	case RDMA_CM_EVENT_UNREACHABLE:
+	case RDMA_CM_EVENT_UNREACHABLE:	/* of one that stands, too: its peer's ARP */
 	case RDMA_CM_EVENT_CONNECT_ERROR:
 		conn_step(conn, -EHOSTUNREACH, rdma_event_msg(ev->event));
+		isw_donor_error(conn->donor, rdma_event_msg(ev->event));
 		break;
 	case RDMA_CM_EVENT_DISCONNECTED:
 		isw_donor_error(conn->donor, "disconnected");

@@ -54,8 +54,8 @@ struct isw_slab {
 	u8 dropped;			/* resume.c, dev->lock: legs taken off, a bit each */
 	bool freed;			/* pages were discarded: it may be empty */
 	bool degraded;			/* pages may lack copies: copier.c looks */
-	bool apart;			/* copier.c: some of its pages cannot be read */
-	unsigned long disk_retry_at;	/* copier.c: jiffies, no reads of the disk till then */
+	bool apart;			/* the copier: some of its pages cannot be read */
+	unsigned long disk_retry_at;	/* the copier: jiffies, no reads of the disk till then */
 	bool touched;			/* read or written since idle.c looked */
 	unsigned long empty_at;		/* idle.c, dev->lock: jiffies, 0: it is not */
 	unsigned long cold_at;		/* the same, not touched */

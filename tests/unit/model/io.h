@@ -165,7 +165,7 @@ static void next_writer_claimed(const struct state *s, int n)
 	model_emit(&t, true, "writer %d: names its mapping", n);
 }
 
-/* Nobody has memory for the slab, for stall_ms: io.c's write_fail(). */
+/* Nobody has memory for the slab, for stall_ms: isw_io_write_fail(). */
 static void write_stalls(const struct state *s, int n)
 {
 	__u64 word = word_of(s->word);

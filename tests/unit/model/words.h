@@ -224,7 +224,7 @@ static bool loss_allowed(const struct state *s)
 	       model_config->wanted + model_config->backup;
 }
 
-/* ---- where a page is: io.c's page_source() ------------------------------ */
+/* ---- where a page is: io_read.c's page_source() ------------------------- */
 
 enum source { FROM_ZEROS, FROM_STAGED, FROM_LEG, FROM_BACKUP, FROM_HELD,
 	      FROM_WRITER, FROM_NOWHERE };
