@@ -41,6 +41,8 @@ def parser():
                     help="do not start infiniswapd on the donors")
     up.add_argument("--icount", action="store_true",
                     help="one node alone (--donors 0), whose clock counts its instructions")
+    up.add_argument("--counted", metavar="NODE",
+                    help="of several: its clock counts its instructions while it is not idle")
     up.add_argument("--no-build", dest="build", action="store_false",
                     help="take the build as it is, do not run make")
     up.add_argument("--owner", type=int, metavar="PID", help="end the lab when this process ends")

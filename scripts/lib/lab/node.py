@@ -24,6 +24,11 @@ _TCG_CPU = "max,-erms,-fsrm,-pclmulqdq,-sse4.2,-cx16,-la57"
 _ICOUNT_CPU = "max,-erms,-fsrm,-la57"
 
 
+def is_counted(node, config):
+    """Does its clock go by its instructions?"""
+    return config["icount"] or node["name"] == config["counted"]
+
+
 def kernel_command_line(node, config):
     words = ["console=ttyS0", "loglevel=5", "nokaslr", "mitigations=off", "random.trust_cpu=on",
              "panic=-1", "oops=panic", "no_timer_check", "reboot=t", "psi=1",
@@ -35,7 +40,7 @@ def kernel_command_line(node, config):
         # translations: 3 ms for 8 bytes were seen in a guest that had run some thousand
         # commands, and its kernel stood still while it cleared pages.
         words += ["norandmaps", "tsc=reliable"]
-        if not config["icount"]:    # else at a rate that its kernel measures
+        if not is_counted(node, config):    # else at a rate that its kernel measures
             words.append(f"tsc_early_khz={config['tsc_khz']}")
     if config["debug"]:
         words.append("kasan_multi_shot")    # or KASAN tells of the first bug alone
@@ -50,7 +55,7 @@ def qemu_command(node, config, scratch):
     else:
         # Several CPUs take turns. At once, one that comes by code which another is just
         # patching may run what was there before, for ever (QEMU 7.2): Linux' breakpoint.
-        threads = "single" if config["icount"] or node["cpus"] > 1 else "multi"
+        threads = "single" if is_counted(node, config) or node["cpus"] > 1 else "multi"
         accel = f"tcg,thread={threads}"
         cpu = _ICOUNT_CPU if config["icount"] else _TCG_CPU
     command = [
@@ -78,6 +83,8 @@ def qemu_command(node, config, scratch):
                     "-device", f"virtio-blk-device,drive={serial},serial={serial}"]
     if config["icount"]:
         command += ["-icount", "shift=0,sleep=off"]     # 1 ns is one instruction; idle time is skipped
+    elif is_counted(node, config):
+        command += ["-icount", "shift=2,sleep=on"]      # 4 ns, about what it has anyway
     if node.get("disk"):
         command += ["-drive", f"file={node['disk']},if=none,id=lab-disk,format=raw,cache=none,"
                               "aio=threads",

@@ -119,10 +119,13 @@ def up(options):
     nodes = plan_nodes(options)
     if options.icount and (len(nodes) > 1 or options.cpus > 1 or options.accel != "tcg"):
         raise UsageError("--icount: for one node with one CPU, under TCG")
+    if options.counted and (options.counted not in {node["name"] for node in nodes}
+                            or options.cpus > 1 or options.accel != "tcg"):
+        raise UsageError(f"--counted {options.counted}: for a node of this lab, with one CPU, under TCG")
     sysctls = parse_sysctls(options.sysctl, _DEBUG_SYSCTLS if options.kernel == kernel.DEBUG
                             else DEFAULT_SYSCTLS)
     # Counting makes a guest slower, and nothing in it tells that it has to wait.
-    time_factor = state.time_factor() * (_ICOUNT_SLOWER if options.icount else 1)
+    time_factor = state.time_factor() * (_ICOUNT_SLOWER if options.icount or options.counted else 1)
     disk_size = None if options.disk == "none" else parse_size(options.disk, "--disk")
     if options.accel == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
         raise LabError("LAB_ACCEL=kvm: /dev/kvm is not there or not ours to use")
@@ -152,7 +155,7 @@ def up(options):
             "vmlinux": str(chosen.vmlinux), "initramfs": str(guests.initramfs),
             "root_disk": str(guests.root_disk), "build_disk": str(build_disk),
             "release": chosen.release, "accel": options.accel, "owner": options.owner,
-            "icount": options.icount,
+            "icount": options.icount, "counted": options.counted,
             "switch": str(image.tool("switch")),
             "daemon": options.daemon and found["infiniswapd"],
             "daemon_args": options.daemon_args.split(), "module": found["module"],
