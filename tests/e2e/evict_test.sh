@@ -18,6 +18,17 @@ all=60		# more than any donor lends here in a test that says so
 
 lab_up --donors 3 --no-daemon --client-mem 256M --donor-mem 512M --disk 512M
 
+# what the donors said last, and whether they are there
+ktap_failed()
+{
+	local donor
+
+	lab_failed
+	for donor in donor1 donor2 donor3; do
+		lab_run "$donor" "echo $donor:; pidof evictor; tail -n 5 /tmp/told" || :
+	done
+}
+
 # donor_up DONOR SLABS - one that lends so many of 1 MiB; it takes commands
 donor_up()
 {

@@ -101,6 +101,8 @@ static void send_msg(struct isw_msg_hdr *msg, uint16_t type, uint32_t seq)
 	};
 	struct ibv_send_wr *bad;
 
+	if (!control)
+		return;		/* there is no session to be told */
 	isw_msg_hdr_init(msg, type, seq, epoch, session);
 	memcpy(at, msg, isw_msg_size(type));
 	if (ibv_post_send(control->qp, &wr, &bad))
@@ -297,7 +299,7 @@ static void complete(void)
 		errx(1, "ibv_req_notify_cq");
 	while (ibv_poll_cq(which, 1, &wc) > 0) {
 		if (wc.status != IBV_WC_SUCCESS || wc.wr_id >= ISW_CTRL_RECVS ||
-		    wc.qp_num != control->qp->qp_num)
+		    !control || wc.qp_num != control->qp->qp_num)
 			continue;	/* a connection ends, or a send is done */
 		received(memory + wc.wr_id * ISW_MSG_MAX, wc.byte_len);
 		receive((unsigned int)wc.wr_id);
@@ -342,7 +344,11 @@ static void session_begin(struct rdma_cm_id *id)
 	say("session", (unsigned int)session);
 }
 
-static void conn_accept(struct rdma_cm_id *id, const struct rdma_conn_param *asked)
+/*
+ * False: the client has given up meanwhile. What it asked while its link was cut may
+ * come late, and it asks again.
+ */
+static bool conn_accept(struct rdma_cm_id *id, const struct rdma_conn_param *asked)
 {
 	struct ibv_qp_init_attr attr = {
 		.qp_type = IBV_QPT_RC,
@@ -379,19 +385,34 @@ static void conn_accept(struct rdma_cm_id *id, const struct rdma_conn_param *ask
 	rep.session = __cpu_to_le64(session);
 	for (i = 0; hello.role == ISW_ROLE_CONTROL && i < ISW_CTRL_RECVS; i++)
 		receive(i);
-	if (rdma_accept(id, &param))
-		err(1, "rdma_accept");
+	return !rdma_accept(id, &param);
+}
+
+static void conn_forget(struct rdma_cm_id *id)
+{
+	unsigned int i;
+
+	puts("came late");
+	for (i = 0; i < QPS; i++)
+		if (conns[i] == id)
+			conn_end(&conns[i]);
+	if (control == id)
+		control = NULL;
 }
 
 static void connection(void)
 {
+	struct rdma_cm_id *late = NULL;
 	struct rdma_cm_event *event;
 
 	if (rdma_get_cm_event(channel, &event))
 		err(1, "rdma_get_cm_event");
-	if (event->event == RDMA_CM_EVENT_CONNECT_REQUEST)
-		conn_accept(event->id, &event->param.conn);
+	if (event->event == RDMA_CM_EVENT_CONNECT_REQUEST &&
+	    !conn_accept(event->id, &event->param.conn))
+		late = event->id;
 	rdma_ack_cm_event(event);
+	if (late)
+		conn_forget(late);
 }
 
 /* ---- commands ----------------------------------------------------------- */
