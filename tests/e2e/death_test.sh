@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# One donor of two goes silent, in each way that it can: with another copy every
-# request is served within stall_ms and 2 s, and nothing is lost. Without one,
-# requests are held, and a donor that was only silent has its pages still.
+# One donor of two goes silent, in each way that it can, or the client has no HCA
+# any more: with another copy every request is served within stall_ms and 2 s, and
+# nothing is lost. Without one, requests are held, and a donor that was only silent
+# has its pages still.
 
 set -euo pipefail
 
@@ -75,6 +76,15 @@ in_time()
 	[ "$2" -le "$limit" ] || fail "more than $limit ms"
 }
 
+# The client's own, whatever DONOR is given: both donors are away.
+hca_begin()	{ lab_run client rdma link del rxe0; }
+
+hca_end()
+{
+	lab_run client rdma link add rxe0 type rxe netdev eth0
+	wait_for 60 lab_counter_is client donors/donor2/state live
+}
+
 # served_without KIND mirror|backup - donor1 is struck, read, written, read again
 served_without()
 {
@@ -119,6 +129,7 @@ test_donor_whose_nic_is_removed()	{ served_without nic backup; }
 test_donor_that_takes_no_session()	{ served_without reject backup; }
 test_donor_that_lends_nothing()		{ served_without refuse backup; }
 test_donor_without_power()		{ served_without power backup; }
+test_client_without_its_hca()		{ served_without hca backup; }
 
 test_mirror_with_a_frozen_donor()		{ served_without freeze mirror; }
 test_mirror_with_a_donor_that_hears_nothing()	{ served_without cut_in mirror; }
@@ -139,12 +150,12 @@ test_donor_that_never_was_is_in_no_ones_way()
 	device_off
 }
 
-# held KIND - without another copy, requests wait and are served with its pages
+# held KIND [OPTION…] - without another copy, requests wait and are served with its pages
 held()
 {
 	local reader
 
-	device_on
+	device_on "${@:2}"
 	write_all NOCOPY.
 	both_hold_pages
 	"$1_begin" donor1
@@ -167,6 +178,11 @@ test_without_another_copy_a_frozen_donor_comes_back_with_its_pages()
 test_without_another_copy_a_cut_donor_comes_back_with_its_pages()
 {
 	held cut
+}
+
+test_with_both_legs_away_a_client_that_gets_its_hca_back_has_its_pages()
+{
+	held hca --redundancy mirror
 }
 
 # While a device is powered on it has sessions, and no disk yet.
