@@ -5,6 +5,7 @@
  * waits for is over.
  */
 #include <linux/bitmap.h>
+#include <linux/hash.h>
 #include <linux/highmem.h>
 
 #include "backup.h"
@@ -53,23 +54,25 @@ static enum source page_source(u64 word, u64 avoid, unsigned int live,
 }
 
 /*
- * Reads spread: the leg with the fewest of them under way from this queue; if
- * there is no difference, the page's number decides.
+ * Reads spread: the leg with the fewest of them under way from this queue. Of those
+ * with as few the page's number decides, hashed: requests begin at round ones.
  */
 static int leg_for_read(struct isw_io *io, const struct isw_mapping *m,
 			unsigned int legs)
 {
-	int best = __ffs(legs), fewest = INT_MAX, i;
+	int best = __ffs(legs), fewest = INT_MAX, leg;
+	bool last;
 
 	if (likely(!(legs & (legs - 1))))
 		return best;
-	for (i = 0; i < ISW_MAX_LEGS; i++) {
-		int leg = ((u32)io->page + io->cursor + i) % ISW_MAX_LEGS, n;
+	last = hash_64(io->page + io->cursor, 1);
+	for (leg = 0; leg < ISW_MAX_LEGS; leg++) {
+		int n;
 
 		if (!(legs & BIT(leg)))
 			continue;
 		n = atomic_read(&m->leg[leg].donor->session.read[io->hwq].inflight);
-		if (n < fewest) {
+		if (n < fewest || (n == fewest && last)) {
 			fewest = n;
 			best = leg;
 		}

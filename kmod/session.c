@@ -292,7 +292,7 @@ static int conn_event(struct rdma_cm_id *id, struct rdma_cm_event *ev)
 		conn_step(conn, ev->status ?: -EHOSTUNREACH,
 			  "route not resolved");
 		break;
-	case RDMA_CM_EVENT_UNREACHABLE:	/* of one that stands, too: its peer's ARP */
+	case RDMA_CM_EVENT_UNREACHABLE:	/* once connected: the peer has another MAC now */
 	case RDMA_CM_EVENT_CONNECT_ERROR:
 		conn_step(conn, -EHOSTUNREACH, rdma_event_msg(ev->event));
 		isw_donor_error(conn->donor, rdma_event_msg(ev->event));
