@@ -14,7 +14,7 @@ from .measure import OPERATIONS, measure
 from .options import add_common, chosen_of
 from .split import Symbols, split
 
-_PROFILED = {("none", 4096), ("mirror", 4096), ("none", 1024)}
+_PROFILED = {(arm, mtu) for arm in ("none", "mirror") for mtu in (4096, 1024)}
 _SAMPLED = ("page-in", "page-out")
 
 

@@ -10,7 +10,9 @@ from .split import CLIENT, DONOR, DONOR_USER
 _TARGETS = (
     ("none", "page-in", {4096: 0.45, 1024: 0.55}),
     ("none", "page-out", {4096: 0.50, 1024: 0.58}),
+    ("none", "reclaim-scattered", {4096: 0.50, 1024: 0.58}),
     ("mirror", "page-out", {4096: 0.85, 1024: 1.05}),
+    ("mirror", "reclaim-scattered", {4096: 0.85, 1024: 1.05}),
     ("none", "reclaim-merged", {4096: 1.0}),
     ("mirror", "reclaim-merged", {4096: 2.0}),
 )

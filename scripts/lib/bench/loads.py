@@ -37,7 +37,8 @@ class Fio(Load):
              ("read-4k-16", "randread", "4k", 16, 1),
              ("read-4k-1x4", "randread", "4k", 1, 4),
              ("write-4k-1", "randwrite", "4k", 1, 1),
-             ("write-4k-16", "randwrite", "4k", 16, 1))
+             ("write-4k-16", "randwrite", "4k", 16, 1),
+             ("write-4k-1x4", "randwrite", "4k", 1, 4))
 
     def __init__(self, jobs=_JOBS):
         self._jobs = jobs
@@ -73,7 +74,8 @@ def fio_figures(told):
             f"{job['jobname']}.iops": way["iops"],
             f"{job['jobname']}.mib_s": way["bw_bytes"] / (1 << 20),
             f"{job['jobname']}.p50_us": percentiles["50.000000"] / 1000,
-            f"{job['jobname']}.p99_us": percentiles["99.000000"] / 1000})
+            f"{job['jobname']}.p99_us": percentiles["99.000000"] / 1000,
+            f"{job['jobname']}.p999_us": percentiles["99.900000"] / 1000})
     return figures
 
 

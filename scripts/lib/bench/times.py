@@ -91,13 +91,16 @@ def _measure(cluster, arm, load, seconds, seed):
             "other_load": round(max(0, machine - lab) / spent, 2)}
 
 
-def _warm_up(cluster, arm, workloads):
+def _warm_up(cluster, arms_in_turn, workloads):
     """Guests that have just booted are slow while QEMU translates what they run: in its first
-    round the first arm had 1.6 times the latency of its others. Not counted; what goes wrong
+    round the first arm had 1.6 times the latency of its others. So the first arm has all loads,
+    the others have one of them, for what of the kernel is theirs. Not counted; what goes wrong
     here does so in the steps, too."""
-    for load in workloads:
-        if _make(cluster, arm) or "failed" in _measure(cluster, arm, load, _WARM_SECONDS, 0):
-            break
+    for arm in arms_in_turn:
+        for load in workloads:
+            if _make(cluster, arm) or "failed" in _measure(cluster, arm, load, _WARM_SECONDS, 0):
+                break
+        workloads = workloads[:1]
 
 
 def _run(chosen, all_arms, all_loads, path):
@@ -117,8 +120,8 @@ def _run(chosen, all_arms, all_loads, path):
     donors = max(1, *(all_arms[name].donors for name in chosen.arms))
     lost, why = None, None      # the turn of an arm that could not be made
     with Cluster(donors, chosen.cpus) as cluster:
-        _warm_up(cluster, all_arms[todo[0]["arm"]],
-                 [all_loads[name] for name in chosen.workloads])
+        _warm_up(cluster, [all_arms[name] for name in dict.fromkeys(step["arm"] for step in todo)],
+                 sorted((all_loads[name] for name in chosen.workloads), key=lambda load: load.raw))
         for number, step in enumerate(todo, 1):
             if time.monotonic() > deadline:
                 break
