@@ -53,6 +53,12 @@ static bool donor_event(struct isw_donor *donor, enum isw_donor_event event)
 	return changed;
 }
 
+/* One that no other event can have come before: the model goes through all orders. */
+static void donor_must(struct isw_donor *donor, enum isw_donor_event event)
+{
+	WARN_ON_ONCE(!donor_event(donor, event));
+}
+
 /*
  * The session is no good any more. The first report in LIVE starts the
  * fail-over; before that, it makes the attempt to connect fail.
@@ -88,7 +94,7 @@ static void donor_fail_work(struct work_struct *work)
 	isw_stat_inc(donor->dev->stats, failovers);
 	donor->failures = 0;
 	donor->broke = true;
-	donor_event(donor, ISW_DONOR_EV_DRAINED);
+	donor_must(donor, ISW_DONOR_EV_DRAINED);
 	mod_delayed_work(isw_conn_wq, &donor->work, 0);
 	isw_map_kick(donor->dev);	/* legs that retire may be needed again */
 }
@@ -243,7 +249,7 @@ static void donor_connecting(struct isw_donor *donor)
 		if (ret == -EEXIST)
 			donor->retry_at = jiffies + TWIN_RETRY;
 		slot_put(donor);
-		donor_event(donor, ISW_DONOR_EV_FAILED);
+		donor_must(donor, ISW_DONOR_EV_FAILED);
 		wake_up_all(&donor->dev->ready_wait);
 	}
 	isw_map_kick(donor->dev);
@@ -278,14 +284,14 @@ static void donor_leaving(struct isw_donor *donor)
 	isw_session_destroy(donor);
 	donor->broke = false;
 	slot_put(donor);
-	donor_event(donor, ISW_DONOR_EV_DRAINED);
+	donor_must(donor, ISW_DONOR_EV_DRAINED);
 }
 
 static void donor_lost(struct isw_donor *donor)
 {
 	isw_session_destroy(donor);
 	slot_put(donor);
-	donor_event(donor, ISW_DONOR_EV_FORGOTTEN);
+	donor_must(donor, ISW_DONOR_EV_FORGOTTEN);
 	isw_map_kick(donor->dev);
 }
 

@@ -65,14 +65,22 @@ static bool write_claim(struct isw_io *io)
 	return true;
 }
 
+/* Of a write that is not claimed: and take BUSY, or ask its owner to kick the slab. */
 static bool page_begin(struct isw_io *io, u32 page, u32 crc)
 {
 	atomic64_t *word = &isw_io_words(io)[page];
 	s64 old = atomic64_read(word);
+	u64 take = io->claimed ? 0 : ISW_WORD_BUSY;
+	u64 next;
 
-	while (!isw_word_try(word, &old, isw_word_write_begin(old, crc)))
-		;
-	return true;
+	do {
+		if (unlikely(old & take))
+			next = old | ISW_WORD_PARKED;
+		else
+			next = isw_word_write_begin(old | take, crc);
+	} while (!isw_word_try(word, &old, next));
+	io->claimed = !(old & take);
+	return io->claimed;
 }
 
 /* The legs are written from the staged copies. */
@@ -89,8 +97,8 @@ static void write_stage(struct isw_io *io)
 	io->filled = true;
 }
 
-/* From here on no older copy of these pages counts. */
-static void write_begin(struct isw_io *io)
+/* From here on no older copy of these pages counts. False: somebody else has BUSY. */
+static bool write_begin(struct isw_io *io)
 {
 	u32 i;
 
@@ -101,7 +109,8 @@ static void write_begin(struct isw_io *io)
 	else
 		for (i = 0; i < io->count; i++)
 			page_begin(io, i, 0);
-	io->begun = true;
+	io->begun = io->claimed;
+	return io->begun;
 }
 
 /* Give up a write that nothing is under way of. */
@@ -147,7 +156,7 @@ static bool write_zeros(struct isw_io *io)
 	return true;
 }
 
-enum isw_verdict isw_io_write(struct isw_io *io, struct isw_batch *batch)
+static enum isw_verdict write_go(struct isw_io *io, struct isw_batch *batch)
 {
 	struct isw_device *dev = io->dev;
 	struct isw_mapping *m;
@@ -164,7 +173,8 @@ enum isw_verdict isw_io_write(struct isw_io *io, struct isw_batch *batch)
 		}
 		write_stage(io);
 	}
-	if (!io->claimed && !write_claim(io))
+	/* a single page is taken as its write begins; of several all or none can be */
+	if (!io->claimed && (io->count > 1 || io->reserved) && !write_claim(io))
 		return isw_io_park(io, ISW_WAIT_WRITER);
 
 	m = rcu_dereference(io->slab->mapping);
@@ -185,11 +195,24 @@ enum isw_verdict isw_io_write(struct isw_io *io, struct isw_batch *batch)
 		return isw_io_park(io, ISW_WAIT_SESSION);
 	if (legs && !isw_rdma_map(io, m, legs))
 		return isw_io_park(io, ISW_WAIT_DMA);
-	if (!io->begun)
-		write_begin(io);
+	if (!io->begun && unlikely(!write_begin(io))) {
+		isw_rdma_unmap_legs(io, legs);
+		return isw_io_park(io, ISW_WAIT_WRITER);
+	}
 
 	isw_io_post(io, m, legs, batch);
 	return ISW_IO_POSTED;
+}
+
+/* A slab that a write waits for is not empty: BUSY says so. */
+enum isw_verdict isw_io_write(struct isw_io *io, struct isw_batch *batch)
+{
+	enum isw_verdict v = write_go(io, batch);
+
+	if (unlikely(v == ISW_IO_PARK) && !io->claimed &&
+	    io->wait != ISW_WAIT_WRITER && !write_claim(io))
+		return isw_io_park(io, ISW_WAIT_WRITER);
+	return v;
 }
 
 /* False: no leg has it, it needs another go. */

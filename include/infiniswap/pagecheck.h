@@ -43,6 +43,9 @@ static inline int isw_word_gains(__u64 word, __u64 next)
 /* May @next follow @word in one step? */
 static inline int isw_word_follows(__u64 word, __u64 next)
 {
+	/* BUSY, by a write that begins in the same step */
+	__u64 taken = next & ISW_WORD_WRITTEN ? next & ~word & ISW_WORD_BUSY : 0;
+
 	if (!isw_word_valid(next))
 		return 0;
 	if (isw_word_seq(next) == isw_word_seq(word))
@@ -51,12 +54,13 @@ static inline int isw_word_follows(__u64 word, __u64 next)
 
 	/*
 	 * Another content: one further on, no older copy counts, and it is written
-	 * by the owner of BUSY, who stays that. A discard needs no BUSY.
+	 * by the owner of BUSY, who stays or becomes that. A discard needs no BUSY.
 	 */
 	return isw_word_seq(next) == isw_word_seq(isw_word_next_seq(word)) &&
 	       !(next & (ISW_WORD_LEGS | ISW_WORD_BACKUP)) &&
-	       !((word ^ next) & (ISW_WORD_BUSY | ISW_WORD_PARKED)) &&
-	       (!(next & ISW_WORD_WRITTEN) || word & ISW_WORD_BUSY);
+	       !((word ^ next ^ taken) & (ISW_WORD_BUSY | ISW_WORD_PARKED)) &&
+	       (!(next & ISW_WORD_WRITTEN) || next & ISW_WORD_BUSY) &&
+	       !(taken && next & ISW_WORD_STAGED);
 }
 
 #endif /* _INFINISWAP_PAGECHECK_H */

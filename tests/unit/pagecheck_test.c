@@ -96,6 +96,18 @@ TEST(a_write_needs_busy_and_a_discard_does_not)
 	EXPECT_TRUE(isw_word_follows(word, isw_word_discard(word)));
 }
 
+TEST(busy_is_taken_by_the_write_itself_but_with_no_other_content)
+{
+	__u64 word = WRITTEN | CRC | LEG(0);
+
+	EXPECT_TRUE(isw_word_follows(word, isw_word_write_begin(word | BUSY, 1)));
+	EXPECT_TRUE(isw_word_follows(0, isw_word_write_begin(BUSY, 1)));
+	EXPECT_FALSE(isw_word_follows(word, isw_word_write_begin(word | BUSY, 1) | PARKED));
+	EXPECT_FALSE(isw_word_follows(word, isw_word_write_begin(word | BUSY, 1) | LEG(0)));
+	EXPECT_FALSE(isw_word_follows(word, isw_word_write_begin(word | BUSY, 1) | STAGED));
+	EXPECT_FALSE(isw_word_follows(word, isw_word_discard(word) | BUSY));
+}
+
 TEST(a_new_content_leaves_busy_and_parked_to_their_owner)
 {
 	__u64 word = WRITTEN | BUSY | PARKED | CRC | LEG(0);
@@ -126,8 +138,7 @@ TEST(random_lives_never_leave_what_can_be)
 			next |= word & BUSY ? PARKED : BUSY;
 			break;
 		case 1:
-			if (word & BUSY)
-				next = isw_word_write_begin(word, random_u32(&r));
+			next = isw_word_write_begin(word | BUSY, random_u32(&r));
 			break;
 		case 2:
 			if (word & BUSY)

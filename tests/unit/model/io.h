@@ -146,12 +146,19 @@ static void next_writer_posted(const struct state *s, int n)
 	model_emit(&t, true, "writer %d: ends", n);
 }
 
+/* Legs that a write goes to: none if it has to wait. */
+static unsigned int write_targets(const struct state *s)
+{
+	struct isw_legs l = legs_of(s, s->map);
+
+	return s->map & MAP_FROZEN ? 0 : l.live & ~(unsigned int)l.retiring;
+}
+
 static void next_writer_claimed(const struct state *s, int n)
 {
 	struct state t = *s;
 	struct writer *w = &t.w[n];
-	struct isw_legs l = legs_of(s, s->map);
-	unsigned int targets = l.live & ~(unsigned int)l.retiring;
+	unsigned int targets = write_targets(s);
 
 	if (s->map & MAP_FROZEN || (!targets && !model_config->backup)) {
 		w->phase = W_PARK_MAP;
@@ -182,6 +189,35 @@ static void write_stalls(const struct state *s, int n)
 	model_emit(&t, true, "writer %d: fails for want of a donor", n);
 }
 
+/* Somebody else has BUSY. */
+static void write_parks(const struct state *s, int n)
+{
+	__u64 word = word_of(s->word);
+	struct state t = *s;
+	struct writer *w = &t.w[n];
+
+	if (!broken(PARK_WITHOUT_ASKING))
+		t.word = word_pack(word | PARKED);
+	writer_unname(w);
+	w->phase = W_PARK_BUSY;
+	w->looked = broken(PARK_WITHOUT_LOOKING);
+	model_emit(&t, s->w[n].phase, "writer %d: parks for BUSY", n);
+}
+
+/* Of a single page: BUSY is taken when the mapping was found, as the write begins. */
+static void next_writer_sees(const struct state *s, int n)
+{
+	unsigned int targets = write_targets(s);
+	struct state t = *s;
+
+	if (model_config->backup || !targets)
+		return;
+	t.w[n].map = s->map;
+	t.w[n].pending = (__u8)targets;
+	t.w[n].phase = W_SEEN;
+	model_emit(&t, s->w[n].phase, "writer %d: sees its mapping", n);
+}
+
 static void next_writer(const struct state *s, int n)
 {
 	struct state t = *s;
@@ -195,14 +231,13 @@ static void next_writer(const struct state *s, int n)
 		    (n && s->w[0].phase == W_IDLE))
 			return;
 		t.writes++;
-		/* fall through */
+		t.w[n].phase = W_WANT;
+		model_emit(&t, false, "writer %d: comes", n);
+		return;
 	case W_WANT:
+		next_writer_sees(s, n);
 		if (word & BUSY && !broken(CLAIM_TWICE)) {
-			if (!broken(PARK_WITHOUT_ASKING))
-				t.word = word_pack(word | PARKED);
-			w->phase = W_PARK_BUSY;
-			w->looked = broken(PARK_WITHOUT_LOOKING);
-			model_emit(&t, s->w[n].phase, "writer %d: parks for BUSY", n);
+			write_parks(s, n);
 			return;
 		}
 		t.word = word_pack(word | BUSY);
@@ -219,6 +254,15 @@ static void next_writer(const struct state *s, int n)
 			return;
 		w->looked = 0;
 		model_emit(&t, true, "writer %d: is parked", n);
+		return;
+	case W_SEEN:
+		if (word & BUSY && !broken(CLAIM_TWICE)) {
+			write_parks(s, n);
+			return;
+		}
+		t.word = word_pack(word | BUSY);
+		write_post(&t, w, w->pending);
+		model_emit(&t, true, "writer %d: takes BUSY and posts", n);
 		return;
 	case W_CLAIMED:
 		next_writer_claimed(s, n);

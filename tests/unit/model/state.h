@@ -102,7 +102,7 @@ struct config {
 	bool returns;			/* donors that left may come again */
 };
 
-enum { W_IDLE, W_WANT, W_PARK_BUSY, W_PARK_MAP, W_CLAIMED, W_MAPPED, W_POSTED,
+enum { W_IDLE, W_WANT, W_SEEN, W_PARK_BUSY, W_PARK_MAP, W_CLAIMED, W_MAPPED, W_POSTED,
        W_DISK, W_KICK };
 enum { R_IDLE, R_LOOK, R_MAPPED, R_PARK, R_POSTED, R_DISK, R_TAKEN };
 enum { C_IDLE, C_PASS, C_SNAP, C_READ, C_TAKEN, C_CLAIMED, C_POSTED, C_KICK };

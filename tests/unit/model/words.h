@@ -125,7 +125,7 @@ static void publish(struct state *t, __u16 map)
 
 	t->map = map;
 	for (i = 0; i < MAX_WRITERS; i++)
-		if (t->w[i].phase == W_MAPPED ||
+		if (t->w[i].phase == W_SEEN || t->w[i].phase == W_MAPPED ||
 		    (t->w[i].phase == W_POSTED && t->w[i].map))
 			t->w[i].stale = 1;
 	if (t->r_phase == R_MAPPED || t->r_phase == R_POSTED ||
@@ -151,7 +151,7 @@ static bool posted(const struct state *s, int donor, bool rcu)
 		for (i = 0; i < MAX_WRITERS; i++) {
 			const struct writer *w = &s->w[i];
 
-			if (rcu && w->phase == W_MAPPED)
+			if (rcu && (w->phase == W_SEEN || w->phase == W_MAPPED))
 				return true;
 			if (w->phase == W_POSTED && w->pending & 1u << leg &&
 			    map_donor(w->map, leg) == donor)
