@@ -89,7 +89,7 @@ test_both_donors_die_under_load_and_no_page_is_lost()
 
 test_swapoff_with_every_donor_dead_reads_all_from_the_disk()
 {
-	local before
+	local before remote
 
 	daemon_kill donor2
 	donors_back
@@ -100,9 +100,11 @@ test_swapoff_with_every_donor_dead_reads_all_from_the_disk()
 		-R 20 -t 1 -s "$seed"
 	donors_die
 	before=$(lab_counter client pages_in_backup)
+	remote=$(lab_counter client pages_in_remote)
 	lab exec client --timeout 200 -- swapoff /dev/infiniswap0
 	echo "$(($(lab_counter client pages_in_backup) - before)) pages from the disk"
 	[ "$(lab_counter client pages_in_backup)" -gt $((before + 5000)) ]
+	[ "$(lab_counter client pages_in_remote)" = "$remote" ]
 	[ "$(lab_counter client read_errors)" = 0 ]
 	lab_run client 'yes ONDISK. | head -c 80M | cmp - /dev/shm/file && rm /dev/shm/file'
 	lab swap off
@@ -218,6 +220,51 @@ test_page_is_read_from_staging_when_its_donor_died_before_the_disk_had_it()
 test_page_is_read_from_staging_while_its_write_is_late()
 {
 	read_from_staging "delay 600000" linear
+}
+
+# writes_to_disk - that device mapper has been given and not ended
+writes_to_disk()
+{
+	lab_run client "sed 's/^ *[0-9]* *//' /sys/block/dm-0/inflight"
+}
+
+writes_to_disk_are()
+{
+	[ "$(writes_to_disk)" = "$1" ]
+}
+
+# Else the older one could be the last to reach the disk.
+test_page_written_again_goes_to_the_disk_after_its_older_write()
+{
+	local _ version
+
+	device_on
+	pattern_write 0 1 VERSION1
+	wait_for 20 lab_counter_is client slabs_mapped 1
+	wait_for 20 lab_counter_is client staged_pages 0
+	disk delay 600000
+	for version in VERSION2 VERSION3; do
+		lab_run client "yes $version | dd of=/dev/infiniswap0 bs=4k count=1 iflag=fullblock \
+			oflag=direct status=none"
+		wait_for 20 writes_to_disk_are 1
+	done
+	[ "$(lab_counter client staged_pages)" = 2 ]
+	for _ in {1..20}; do	# many ticks, in each of which it would be sent
+		sleep 0.1
+		writes_to_disk_are 1 || fail "$(writes_to_disk) writes are on their way"
+	done
+	# another page's is sent meanwhile
+	lab_run client "yes ANOTHER. | dd of=/dev/infiniswap0 bs=4k seek=8 count=1 iflag=fullblock \
+		oflag=direct status=none"
+	wait_for 20 writes_to_disk_are 2
+	disk linear
+	wait_for 20 lab_counter_is client staged_pages 0
+	donors_die
+	lab_run client "yes VERSION3 | head -c 4096 | cmp -n 4096 /dev/infiniswap0"
+	[ "$(lab_counter client pages_in_backup)" -gt 0 ]
+	none_counted crc_errors read_errors
+	device_off
+	donors_back
 }
 
 test_writes_wait_for_a_slow_disk_and_lose_nothing()

@@ -46,22 +46,23 @@ lab_up --donors 2 --client-mem "$memory" --sysctl vm.min_free_kbytes= \
 
 test_a_minute_of_swap_with_the_kernels_own_reserve()
 {
-	local longest
+	local longest seed=${ISW_SEED:-$RANDOM}
 
+	echo "seed $seed"
 	lab_run client 'cat /proc/sys/vm/min_free_kbytes; grep MemTotal /proc/meminfo'
 	[ "$(lab_run client cat /proc/sys/vm/min_free_kbytes)" -lt 2048 ]
 	lab swap on --size 384M --slab-size 4M --redundancy backup
 	lab exec client --timeout 700 -- pageverify -p 1 -m 256 -R 1000000 -w 70 -t 60 \
-		-s "${ISW_SEED:-$RANDOM}" >"$result" 2>&1 &
+		-s "$seed" >"$result" 2>&1 &
 	load=$!
 	heartbeat
 	wait "$load" || fail "pageverify: $(cat "$result")"
 	cat "$result"
-	echo "the slowest of all answers took $longest ms"
-	echo "$(lab_counter client failovers) sessions broke"
+	figure "slowest_answer_ms=$longest" "sessions_broken=$(lab_counter client failovers)" \
+		"page_ins=$(field pswpin)" "pages_out=$(field pswpout)" "slowest_fault_ms=$(field max_ms)"
 	no_page_wrong
 	[ "$(field pswpin)" -ge 5000 ] || fail "$(field pswpin) page-ins"
-	[ "$(lab_counter client read_errors)" = 0 ]
+	none_counted read_errors lost_pages crc_errors
 }
 
 test_swapoff_and_rmmod_succeed()

@@ -69,7 +69,7 @@ class NvmeRdma(Arm):
         site.client.run("modprobe", "nvme-rdma", *self._options)
         site.client.script("nvme-swap-on", donor.address)
         if not self._throttled:
-            site.client.run("echo 0 >/sys/block/nvme0n1/queue/wbt_lat_usec")
+            site.client.run("echo 0 >/sys/block/nvme0c0n1/queue/wbt_lat_usec")
 
     def down(self, site):
         donor, = site.donors(1)
