@@ -222,45 +222,47 @@ test_page_is_read_from_staging_while_its_write_is_late()
 	read_from_staging "delay 600000" linear
 }
 
-# writes_to_disk - that device mapper has been given and not ended
-writes_to_disk()
+# disk_was_given N - writes, since tracing began
+disk_was_given()
 {
-	lab_run client "sed 's/^ *[0-9]* *//' /sys/block/dm-0/inflight"
+	[ "$(lab_run client "grep -c \"block_bio_queue: \$(sed s/:/,/ /sys/block/dm-0/dev) W\" \
+		/sys/kernel/tracing/trace || true")" = "$1" ]
 }
 
-writes_to_disk_are()
+# page_write PAGE WORD
+page_write()
 {
-	[ "$(writes_to_disk)" = "$1" ]
+	lab_run client "yes $2 | dd of=/dev/infiniswap0 bs=4k seek=$1 count=1 iflag=fullblock \
+		oflag=direct status=none"
 }
 
 # Else the older one could be the last to reach the disk.
 test_page_written_again_goes_to_the_disk_after_its_older_write()
 {
-	local _ version
+	local _ tracing=/sys/kernel/tracing
 
 	device_on
 	pattern_write 0 1 VERSION1
 	wait_for 20 lab_counter_is client slabs_mapped 1
 	wait_for 20 lab_counter_is client staged_pages 0
 	disk delay 600000
-	for version in VERSION2 VERSION3; do
-		lab_run client "yes $version | dd of=/dev/infiniswap0 bs=4k count=1 iflag=fullblock \
-			oflag=direct status=none"
-		wait_for 20 writes_to_disk_are 1
-	done
+	lab_run client "echo >$tracing/trace; echo 1 >$tracing/events/block/block_bio_queue/enable"
+	page_write 0 VERSION2
+	wait_for 20 disk_was_given 1
+	page_write 0 VERSION3
 	[ "$(lab_counter client staged_pages)" = 2 ]
 	for _ in {1..20}; do	# many ticks, in each of which it would be sent
 		sleep 0.1
-		writes_to_disk_are 1 || fail "$(writes_to_disk) writes are on their way"
+		disk_was_given 1 || fail "both are on their way"
 	done
-	# another page's is sent meanwhile
-	lab_run client "yes ANOTHER. | dd of=/dev/infiniswap0 bs=4k seek=8 count=1 iflag=fullblock \
-		oflag=direct status=none"
-	wait_for 20 writes_to_disk_are 2
+	page_write 8 ANOTHER.
+	wait_for 20 disk_was_given 2
 	disk linear
 	wait_for 20 lab_counter_is client staged_pages 0
+	disk_was_given 3
+	lab_run client "echo 0 >$tracing/events/block/block_bio_queue/enable"
 	donors_die
-	lab_run client "yes VERSION3 | head -c 4096 | cmp -n 4096 /dev/infiniswap0"
+	lab_run client "yes VERSION3 | head -c 4096 | cmp -n 4096 - /dev/infiniswap0"
 	[ "$(lab_counter client pages_in_backup)" -gt 0 ]
 	none_counted crc_errors read_errors
 	device_off
