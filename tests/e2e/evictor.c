@@ -327,7 +327,8 @@ static void conn_end(struct rdma_cm_id **id)
 {
 	if (!*id)
 		return;
-	rdma_destroy_qp(*id);
+	if ((*id)->qp)
+		rdma_destroy_qp(*id);
 	rdma_destroy_id(*id);
 	*id = NULL;
 }
@@ -380,7 +381,7 @@ static bool conn_accept(struct rdma_cm_id *id, const struct rdma_conn_param *ask
 	attr.send_cq = cq;
 	attr.recv_cq = cq;
 	if (rdma_create_qp(id, pd, &attr))
-		err(1, "rdma_create_qp");
+		return false;
 	rep.role = hello.role;
 	rep.session = __cpu_to_le64(session);
 	for (i = 0; hello.role == ISW_ROLE_CONTROL && i < ISW_CTRL_RECVS; i++)
