@@ -59,17 +59,14 @@ class NvmeRdma(Arm):
     # The path's, which has them; the multipath device above it counts nothing.
     stat = "/sys/block/nvme0c0n1/stat"
 
-    def __init__(self, *options, throttled=True):
+    def __init__(self, *options):
         self._options = options
-        self._throttled = throttled
 
     def up(self, site):
         donor, = site.donors(1)
         donor.script("nvmet-up", donor.address, str(site.swap_mib))
         site.client.run("modprobe", "nvme-rdma", *self._options)
         site.client.script("nvme-swap-on", donor.address)
-        if not self._throttled:
-            site.client.run("echo 0 >/sys/block/nvme0c0n1/queue/wbt_lat_usec")
 
     def down(self, site):
         donor, = site.donors(1)
@@ -140,9 +137,9 @@ class RamDisk(Arm):
 
 BASELINE = "nvme-rdma"
 TUNED = "nvme-rdma-tuned"
-# Reads of one segment need no registration then; writes are sent with the command anyway. And
-# no write-back throttling (wbt), as our udev rule has it for infiniswap.
-_NVME_TUNED = NvmeRdma("register_always=N", throttled=False)
+# Reads of one segment need no registration then; writes are sent with the command anyway. Without
+# write-back throttling, which our udev rule switches off, its page-outs would merge: see performance.md.
+_NVME_TUNED = NvmeRdma("register_always=N")
 INSTRUCTIONS = {        # where instructions are counted
     "none": Infiniswap("none"),
     "no-integrity": Infiniswap("none", integrity=False),
