@@ -77,11 +77,11 @@ in_time()
 }
 
 # The client's own, whatever DONOR is given: both donors are away.
-hca_begin()	{ lab_run client rdma link del rxe0; }
+hca_begin()	{ nic_begin client; }
 
 hca_end()
 {
-	lab_run client rdma link add rxe0 type rxe netdev eth0
+	nic_end client
 	wait_for 60 lab_counter_is client donors/donor2/state live
 }
 

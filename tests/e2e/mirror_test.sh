@@ -75,6 +75,13 @@ legs_are()
 	[[ "$(legs)" == *" $1" ]]
 }
 
+# slabs_on DONOR… - numbers of those that have a leg on each of them
+slabs_on()
+{
+	lab_run client "sed 1d /sys/kernel/debug/infiniswap/infiniswap0/slabs |
+		awk '$(printf '/%s/ && ' "$@")1 { print \$1 }'" | paste -sd ' '
+}
+
 whole()
 {
 	lab_counter_is client degraded_pages 0 && lab_counter_is client state up
@@ -185,8 +192,7 @@ test_bad_copy_is_caught_read_from_the_other_and_written_anew()
 	device_on
 	pattern_write 0 8 ISWFLIP
 	whole
-	slabs=$(lab_run client "sed 1d /sys/kernel/debug/infiniswap/infiniswap0/slabs |
-		awk '/donor1/ { print \$1 }'" | paste -sd ' ')
+	slabs=$(slabs_on donor1)
 	# shellcheck disable=SC2016 # for the guest's shell
 	n=$(lab_run donor1 'memflip $(pidof infiniswapd) "ISWFLIP
 "')
@@ -221,8 +227,7 @@ test_both_legs_lost_gives_errors_for_those_pages_and_nothing_else()
 
 	device_on
 	pattern_write 0 24 BOTHGO.
-	read -ra gone < <(lab_run client "sed 1d /sys/kernel/debug/infiniswap/infiniswap0/slabs |
-		awk '/donor1/ && /donor2/ { print \$1 }'" | paste -sd ' ')
+	read -ra gone < <(slabs_on donor1 donor2)
 	echo "slabs on donor1 and donor2: ${gone[*]}"
 	lost=$((${#gone[@]} * 256))
 	# else nothing is shown

@@ -7,16 +7,16 @@ import statistics
 from .arms import BASELINE
 from .markdown import table
 
+_LATENCIES = (("p50_us", "median, us"), ("p99_us", "p99, us"), ("p999_us", "p99.9, us"))
 # Figures of a load that the report shows, and how; fio's are named by what is in the ledger.
 _COLUMNS = {
-    "faults": (("p50_us", "median, us"), ("p99_us", "p99, us"), ("p999_us", "p99.9, us"),
-               ("pages_s", "pages in and out a second"), ("storm_s", "the storm's pages a second")),
+    "faults": (*_LATENCIES, ("pages_s", "pages in and out a second"),
+               ("storm_s", "the storm's pages a second")),
     "redis": (("ram_us", "all in memory, us a read"), ("beyond_us", "beyond that, us"),
               ("p50_us", "median, us"), ("p99_us", "p99, us")),
     **dict.fromkeys(("sort", "graph"), (
         ("ram_ms", "all in memory, ms"), ("beyond_s", "beyond that, s"), ("pages_in", "pages in"))),
 }
-_PERCENTILES = {"p50_us": "median", "p99_us": "p99", "p999_us": "p99.9"}
 _MOST_OTHER_LOAD = 0.2      # cores; more than that, and times are not worth comparing
 
 # Load, figure, whether it is at most or at least so many times the baseline's.
@@ -71,12 +71,13 @@ def _columns(entries, load):
     found = dict.fromkeys(name for entry in entries if entry["load"] == load
                           for name in entry.get("figures", ()))
     if load.startswith("fio"):
+        latencies = dict(_LATENCIES)
         for name in found:
             job, _, unit = name.partition(".")
             if unit == "mib_s" and job.endswith("128k"):
                 yield name, f"{job}, MiB/s"
-            elif unit in _PERCENTILES and not job.endswith("128k"):
-                yield name, f"{job} {_PERCENTILES[unit]}, us"
+            elif unit in latencies and not job.endswith("128k"):
+                yield name, f"{job} {latencies[unit]}"
             elif unit == "iops" and not job.endswith(("128k", "-1")):
                 yield name, f"{job}, a second"
         return
