@@ -91,6 +91,7 @@ struct isw_device *isw_device_create(const char *name)
 	};
 	dev->stopping = true;
 	init_waitqueue_head(&dev->drain_wait);
+	dev->drains = 1;
 	init_waitqueue_head(&dev->ready_wait);
 	spin_lock_init(&dev->ios_lock);
 	spin_lock_init(&dev->redrive_lock);

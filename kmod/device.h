@@ -78,6 +78,7 @@ struct isw_device {
 	struct list_head ios;		/* every request's PDU, and the copier's */
 	wait_queue_head_t drain_wait;	/* a PDU let go of its mapping */
 	atomic_t drainers;
+	u32 drains;			/* lock: so many are over, from 1 on */
 
 	/* requests to drive again */
 	spinlock_t redrive_lock;	/* redrive */

@@ -325,7 +325,7 @@ static u64 legs_forget(struct isw_device *dev, struct isw_slab *slab,
 {
 	u64 before = isw_slab_words_count(dev, slab, isw_word_lost), lost;
 
-	isw_slab_clear_copies(dev, slab, isw_word_of_legs(legs));
+	isw_slab_clear_copies(dev, slab, legs);
 	lost = isw_slab_words_count(dev, slab, isw_word_lost);
 	isw_slab_note_degraded(slab);
 	isw_slab_kick(dev, slab);

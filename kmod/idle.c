@@ -161,7 +161,7 @@ unsigned int isw_idle_give_back(struct isw_device *dev, unsigned long idle)
 	for (i = 0; i < n; i++) {
 		/* embedded in the slab: still what it was until published anew */
 		if (was[i]) {
-			isw_slab_clear_copies(dev, slabs[i], ISW_WORD_LEGS);
+			isw_slab_clear_copies(dev, slabs[i], was[i]->used);
 			isw_slab_note_degraded(slabs[i]);
 		}
 		isw_slab_kick(dev, slabs[i]);

@@ -189,12 +189,13 @@ void isw_mend_drop(struct isw_device *dev, struct isw_slab *slab)
 	isw_slabs_drain(dev);
 	if (!legs_droppable(dev, slab, &was)) {
 		/* a copy on the others is bad, or the others are away */
+		slab->leftover &= ~was.retiring;	/* what comes is what went */
 		isw_slab_publish(dev, slab, &was);
 		isw_slabs_drain(dev);
 		isw_slab_kick(dev, slab);
 		goto out;
 	}
-	isw_slab_clear_copies(dev, slab, isw_word_of_legs(was.retiring));
+	isw_slab_clear_copies(dev, slab, was.retiring);
 	isw_slab_kick(dev, slab);
 	isw_grants_spare(dev, &was, was.retiring);
 out:

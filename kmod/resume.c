@@ -67,8 +67,7 @@ static void drop_unmarked(struct isw_donor *donor)
 		slab->mark = false;
 		if (!slab->dropped)
 			continue;
-		isw_slab_clear_copies(dev, slab,
-				      ISW_WORD_LEG(__ffs(slab->dropped)));
+		isw_slab_clear_copies(dev, slab, slab->dropped);
 		slab->dropped = 0;
 		isw_slab_note_degraded(slab);
 		isw_slab_kick(dev, slab);

@@ -98,12 +98,14 @@ void isw_slabs_drain(struct isw_device *dev)
 {
 	ktime_t start = ktime_get();
 
+	lockdep_assert_held(&dev->lock);
 	synchronize_rcu();
 	atomic_inc(&dev->drainers);
 	/* pairs with the barrier in io_unname() */
 	smp_mb__after_atomic();
 	wait_event(dev->drain_wait, !stale_mapping_in_use(dev));
 	atomic_dec(&dev->drainers);
+	dev->drains++;
 	trace_isw_slabs_drain(dev, start);
 }
 
@@ -128,10 +130,11 @@ int isw_slab_leg_on(struct isw_device *dev, struct isw_slab *slab,
 }
 
 /*
- * A leg that stays is of the same donor, for flags in page words go by its number;
- * no donor has two.
+ * A leg that stays is of the same donor, for flags in page words go by its number:
+ * so none comes where they may still stand for one that went. No donor has two.
  */
-static bool mapping_follows(const struct isw_mapping *old,
+static bool mapping_follows(const struct isw_slab *slab,
+			    const struct isw_mapping *old,
 			    const struct isw_mapping *new)
 {
 	int i, j;
@@ -141,8 +144,12 @@ static bool mapping_follows(const struct isw_mapping *old,
 
 		if (!donor)
 			continue;
-		if (old && old->leg[i].donor && old->leg[i].donor != donor)
+		if (old && old->leg[i].donor) {
+			if (old->leg[i].donor != donor)
+				return false;
+		} else if (slab->leftover & BIT(i)) {
 			return false;
+		}
 		for (j = 0; j < i; j++)
 			if (new->leg[j].donor == donor)
 				return false;
@@ -157,6 +164,10 @@ void isw_slab_publish(struct isw_device *dev, struct isw_slab *slab,
 	int i;
 
 	old = isw_slab_mapping(dev, slab);
+	if (old) {
+		WARN_ON_ONCE(slab->changed_at == dev->drains);
+		slab->changed_at = dev->drains;
+	}
 	if (next) {
 		new = old == &slab->maps[0] ? &slab->maps[1] : &slab->maps[0];
 		*new = *next;
@@ -167,8 +178,10 @@ void isw_slab_publish(struct isw_device *dev, struct isw_slab *slab,
 				new->used |= BIT(i);
 		new->retiring &= new->used;
 		new->generation = ++slab->generation;
-		WARN_ON_ONCE(!mapping_follows(old, new));
+		WARN_ON_ONCE(!mapping_follows(slab, old, new));
 	}
+	if (old)
+		slab->leftover |= old->used & ~(new ? new->used : 0);
 	rcu_assign_pointer(slab->mapping, new);
 	trace_isw_slab_publish(dev, slab, new);
 }
@@ -190,13 +203,19 @@ atomic64_t *isw_slab_words(struct isw_device *dev, const struct isw_slab *slab)
 	return dev->words + isw_slab_pages(dev->slab_shift) * slab->index;
 }
 
-/* @copies are no more, and nobody who might set them again is under way. */
+/*
+ * dev->lock held: copies on @legs, a bit each, are no more, and nobody who might set
+ * their flags again is under way.
+ */
 void isw_slab_clear_copies(struct isw_device *dev, struct isw_slab *slab,
-			   u64 copies)
+			   unsigned int legs)
 {
 	u64 pages = isw_slab_pages(dev->slab_shift), i;
 	atomic64_t *words = isw_slab_words(dev, slab);
+	u64 copies = isw_word_of_legs(legs);
 
+	WARN_ON_ONCE(slab->changed_at == dev->drains);
+	slab->leftover &= ~legs;
 	for (i = 0; i < pages; i++) {
 		if (atomic64_read(&words[i]) & copies)
 			atomic64_andnot(copies, &words[i]);

@@ -50,6 +50,8 @@ struct isw_slab {
 	struct isw_mapping maps[2];
 	u32 index;
 	u32 generation;
+	u32 changed_at;			/* dev->lock: dev->drains when it was last changed */
+	u8 leftover;			/* dev->lock: legs that went and may stand in words */
 	bool mark;			/* resume.c, dev->lock: its leg lives on */
 	u8 dropped;			/* resume.c, dev->lock: legs taken off, a bit each */
 	bool freed;			/* pages were discarded: it may be empty */
@@ -83,7 +85,7 @@ void isw_slab_publish_without(struct isw_device *dev, struct isw_slab *slab,
 			      unsigned int legs);
 void isw_slabs_drain(struct isw_device *dev);
 void isw_slab_clear_copies(struct isw_device *dev, struct isw_slab *slab,
-			   u64 copies);
+			   unsigned int legs);
 atomic64_t *isw_slab_words(struct isw_device *dev, const struct isw_slab *slab);
 u64 isw_pages_count(struct isw_device *dev, int (*is)(u64 word));
 u64 isw_pages_degraded(struct isw_device *dev);
