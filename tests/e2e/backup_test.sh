@@ -544,6 +544,31 @@ test_without_a_backup_a_flipped_bit_is_an_error_and_never_delivered()
 	lab_run client infiniswapctl remove infiniswap0
 }
 
+test_without_integrity_nothing_is_checked_and_all_is_delivered()
+{
+	local flipped=0 donor n
+
+	lab_device_on 64M 1M --integrity 0
+	[ "$(lab_run client cat /sys/kernel/config/infiniswap/infiniswap0/integrity)" = 0 ]
+	pattern_write 0 8 ISWFLIP
+	pattern_is 0 8 ISWFLIP
+	for donor in donor1 donor2; do
+		# shellcheck disable=SC2016 # for the guest's shell
+		n=$(lab_run "$donor" 'memflip $(pidof infiniswapd) "ISWFLIP
+"')
+		: $((flipped += n))
+	done
+	[ "$flipped" = 2048 ]
+	pattern_is 0 8 ISWFLIP && fail "the bad bits were not delivered"
+	# a bit of each page, and each of them was read
+	[ "$(lab_run client 'cmp -l /run/wanted /run/got | wc -l')" = "$flipped" ]
+	[ "$(lab_counter client crc_errors)" = 0 ]
+	[ "$(lab_counter client read_errors)" = 0 ]
+	pattern_write 0 8 ANEWWORD
+	pattern_is 0 8 ANEWWORD
+	lab_run client infiniswapctl remove infiniswap0
+}
+
 # read_at_once - the first 16 pages, each by a read of its own, merged into one
 # request: how many of them fail, and how many were merged
 read_at_once()
