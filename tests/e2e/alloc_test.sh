@@ -60,16 +60,17 @@ trace_off()
 	done
 }
 
-# ours KIND - the stacks that lead from the module to an allocation, and their
-# number last. What an interrupt does in the middle of the module is not ours,
-# nor what Soft-RoCE or the backup disk does with what was handed to it.
+# ours KIND [FUNCTION] - the stacks that lead from the module, or below a function of it, to
+# an allocation, and their number last. What an interrupt does in the middle of the module is
+# not ours, nor what Soft-RoCE or the backup disk does with what was handed to it.
 ours()
 {
-	awk '
-		/stacktrace:/ { stack = whose = ""; next }
-		/hitcount:/ { if (whose == "ours") { n += $NF; printf "%s%s\n", stack, $0 } next }
+	awk -v name=" ${2:-}" '
+		/stacktrace:/ { stack = whose = ""; below = name == " "; next }
+		/hitcount:/ { if (whose == "ours" && below) { n += $NF; printf "%s%s\n", stack, $0 } next }
 		whose == "" && / (asm_|handle_softirqs|__do_softirq|do_softirq|rxe_post_send|submit_bio|blk_finish_plug)/ { whose = "other" }
 		whose == "" && /\[infiniswap\]/ { whose = "ours" }
+		index($0, name "+") { below = 1 }
 		{ stack = stack $0 "\n" }
 		END { print n + 0 }' "$stacks/$1"
 }
@@ -152,7 +153,6 @@ test_requests_with_a_mirror_and_a_backup_allocate_nothing()
 	for kind in $kinds; do
 		[ "$(ours "$kind" | tail -n 1)" = 0 ] || fail "$(ours "$kind")"
 	done
-	lab_run client infiniswapctl remove infiniswap1
 }
 
 # led_by FUNCTION KIND - how many allocations were made below that function
@@ -165,32 +165,64 @@ led_by()
 		END { print n + 0 }' "$stacks/$2"
 }
 
+# sessions_break NUMBER - of that device's donor1, each of its queue pairs in turn, under load
+sessions_break()
+{
+	local which before config=/sys/block/infiniswap$1/infiniswap
+
+	for which in read write control; do
+		before=$(lab_counter client "$config/reconnects")
+		lab_run client "setsid fio --name=load --filename=/dev/infiniswap$1 --direct=1 --rw=randrw \
+				--bs=4k --iodepth=32 --ioengine=io_uring --size=32M --time_based --runtime=60 \
+				</dev/null >/run/fio 2>&1 & echo \$! >/run/fio.pid"
+		wait_for 30 lab_counter_above client "$config/pages_in_remote" \
+			"$(($(lab_counter client "$config/pages_in_remote") + 1000))"
+		lab_run client "echo donor1 $which >/sys/kernel/debug/infiniswap/infiniswap$1/qp_error"
+		wait_for 30 lab_counter_above client "$config/reconnects" "$before"
+		lab_run client 'kill -INT $(cat /run/fio.pid); while kill -0 $(cat /run/fio.pid) 2>/dev/null; do :; done'
+	done
+}
+
+# failed_over_without_an_allocation NUMBER - break its sessions, look at all that was allocated
+failed_over_without_an_allocation()
+{
+	local kind function made=0
+
+	trace_on
+	sessions_break "$1"
+	trace_off
+	for function in donor_fail_work isw_donor_error redrive_work donor_work; do
+		lab_run client grep -q " ${function}[[:space:]].*infiniswap" /proc/kallsyms ||
+			fail "the module has no $function"
+	done
+	for kind in $kinds; do
+		echo "$kind: $(led_by donor_fail_work "$kind") to take a session down," \
+			"$(ours "$kind" redrive_work | tail -n 1) to send its requests elsewhere or again," \
+			"$(led_by donor_work "$kind") to make one"
+		[ "$(led_by donor_fail_work "$kind")" = 0 ]
+		[ "$(led_by isw_donor_error "$kind")" = 0 ]
+		[ "$(ours "$kind" redrive_work | tail -n 1)" = 0 ] || fail "$(ours "$kind" redrive_work)"
+		made=$((made + $(led_by donor_work "$kind")))
+	done
+	[ "$made" -gt 0 ]
+}
+
 # What a new session needs is allocated later, by another work, and nothing waits for that
 # which has another copy.
 test_sessions_that_break_are_taken_down_without_an_allocation()
 {
-	local kind which before made=0
+	failed_over_without_an_allocation 0
+}
 
-	trace_on
-	for which in read write control; do
-		before=$(lab_counter client reconnects)
-		lab_run client "setsid fio --name=load --filename=/dev/infiniswap0 --direct=1 --rw=randrw --bs=4k \
-				--iodepth=32 --ioengine=io_uring --size=64M --time_based --runtime=60 \
-				</dev/null >/run/fio 2>&1 & echo \$! >/run/fio.pid"
-		wait_for 30 lab_counter_above client pages_in_remote "$(($(lab_counter client pages_in_remote) + 1000))"
-		lab_run client "echo donor1 $which >/sys/kernel/debug/infiniswap/infiniswap0/qp_error"
-		wait_for 30 lab_counter_above client reconnects "$before"
-		lab_run client 'kill -INT $(cat /run/fio.pid); while kill -0 $(cat /run/fio.pid) 2>/dev/null; do :; done'
-	done
-	trace_off
-	for kind in $kinds; do
-		echo "$kind: $(led_by donor_fail_work "$kind") to take a session down," \
-			"$(led_by donor_work "$kind") to make one"
-		[ "$(led_by donor_fail_work "$kind")" = 0 ]
-		[ "$(led_by isw_donor_error "$kind")" = 0 ]
-		made=$((made + $(led_by donor_work "$kind")))
-	done
-	[ "$made" -gt 0 ]
+# The requests go to the other leg and to the disk.
+test_fail_over_to_another_copy_allocates_nothing()
+{
+	local config=/sys/block/infiniswap1/infiniswap before
+
+	before=$(lab_counter client "$config/failovers")
+	failed_over_without_an_allocation 1
+	lab_counter_above client "$config/failovers" "$before"
+	lab_run client infiniswapctl remove infiniswap1
 }
 
 test_discards_allocate_nothing()
