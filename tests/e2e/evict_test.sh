@@ -3,7 +3,8 @@
 #
 # Donors that want memory back: the client moves its pages to another donor while
 # they are in use, or has them on another leg or on the disk, before the donor
-# takes it alone. The donors are evictor's: they do what a test tells them at once.
+# takes it alone. The donors are evictor's: they do what a test tells them at once,
+# even what no daemon does.
 
 set -euo pipefail
 
@@ -458,6 +459,52 @@ test_donor_whose_list_has_no_end_holds_nothing_up()
 	pattern_is 0 12 NOEND..
 	pattern_write 12 12 MORE...
 	wait_for 20 lab_counter_above client slabs_mapped 16
+	no_page_is_lost
+	device_off
+}
+
+# donor1_reborn - another epoch, the same list; and the client is connected to it again
+donor1_reborn()
+{
+	local breaks
+
+	breaks=$(lab_counter client failovers)
+	tell donor1 reborn
+	wait_for 20 lab_counter_above client failovers "$breaks"
+	wait_for 20 lab_counter_is client donors/donor1/state live
+}
+
+# A daemon that was started anew lists nothing. With this one, and no CRCs, the epoch
+# alone tells that its memory is not what it was.
+test_pages_in_grants_that_are_listed_under_another_epoch_are_lost()
+{
+	local read
+
+	donors_up "$all"
+	lab_run client infiniswapctl create infiniswap0 --size 64M --slab-size 1M \
+		--redundancy none --integrity 0 --donor donor1=10.7.0.101
+	wait_for 10 lab_run client test -b /dev/infiniswap0
+	pattern_write 0 4 BEFORE.
+	donor1_reborn
+	read=$((1024 - $(pages_read_one_by_one 1024 | wc -l)))
+	[ "$read" = 0 ] || fail "$read of 1024 pages were read"
+	[ "$(lab_counter client lost_pages)" = 1024 ]
+	pattern_write 0 4 AGAIN..
+	pattern_is 0 4 AGAIN..
+	[ "$(lab_counter client lost_pages)" = 0 ]
+	device_off
+}
+
+test_pages_in_grants_that_are_listed_under_another_epoch_are_read_from_the_disk()
+{
+	donors_up "$all"
+	device_on --redundancy backup --backup /dev/disk/by-id/virtio-lab-disk --integrity 0
+	pattern_write 0 12 BEFORE.
+	wait_for 20 lab_counter_is client slabs_mapped 12
+	wait_for 20 lab_counter_is client staged_pages 0
+	lab_counter_above client donors/donor1/slabs 0
+	donor1_reborn
+	pattern_is 0 12 BEFORE.
 	no_page_is_lost
 	device_off
 }

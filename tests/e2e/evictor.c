@@ -9,6 +9,8 @@
  *			more; whoever has one yet then finds that it is revoked
  *	keep		call all of that off
  *	lend N		have so many slabs to lend from now on
+ *	reborn		end the session, have another epoch and zeros in all memory, but
+ *			list what was lent as before, with its addresses and keys
  *	stutter		answer each LIST with the first grant, and say that there are more
  *
  * Prints "ready", "granted INDEX", "released INDEX after MS ms", "revoked INDEX".
@@ -333,13 +335,20 @@ static void conn_end(struct rdma_cm_id **id)
 	*id = NULL;
 }
 
-/* A new control connection ends the old session; its grants stay. */
-static void session_begin(struct rdma_cm_id *id)
+/* Its grants stay. */
+static void session_end(void)
 {
 	unsigned int i;
 
 	for (i = 0; i < QPS; i++)
 		conn_end(&conns[i]);
+	control = NULL;
+}
+
+/* A new control connection ends the old session. */
+static void session_begin(struct rdma_cm_id *id)
+{
+	session_end();
 	control = id;
 	session++;
 	say("session", (unsigned int)session);
@@ -441,6 +450,18 @@ static void ask(uint16_t type, uint32_t deadline_ms, unsigned int n)
 		send_msg(&msg.hdr, type, type == ISW_MSG_EVICT ? 0 : ++next_seq);
 }
 
+/* Zeroed when no connection is left through which the client could write once more. */
+static void reborn(void)
+{
+	unsigned int i;
+
+	session_end();
+	epoch++;
+	for (i = 0; i < GRANTS; i++)
+		if (grants[i].mr)
+			memset(grants[i].memory, 0, slab_size);
+}
+
 static void command(char *line)
 {
 	unsigned int a = 0, b = 0;
@@ -453,6 +474,8 @@ static void command(char *line)
 		ask(ISW_MSG_EVICT, 0, ISW_IDS_MAX);
 	else if (sscanf(line, "lend %u", &a) == 1)
 		slabs = a;
+	else if (!strcmp(line, "reborn"))
+		reborn();
 	else if (!strcmp(line, "stutter"))
 		stutters = true;
 	else
