@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # timeout=300
+# debug=no: it is about the daemon, and donors run Debian's kernel there
 #
 # A donor's RDMA device is removed under the daemon. The kernel's removal waits for
 # every process that has the device open, and once the daemon never let go of it:

@@ -70,6 +70,7 @@ lab put client "$here/guest/backup-disk" /tmp
 
 test_both_donors_die_under_load_and_no_page_is_lost()
 {
+	storm_has_it
 	echo "seed $seed"
 	lab swap on --size 448M --slab-size 1M --redundancy backup donor_loss_timeout=5
 	lab_press 300 1 260 -R 20 -w 30 -t 25 -s "$seed" >"$result" 2>&1 &

@@ -69,6 +69,7 @@ test_queue_pair_errors_under_load_cost_no_page()
 {
 	local loss_timeout=60
 
+	storm_has_it
 	swap_on
 	load_start 2 260 -R 20 -w 30 -t 15 -s "$RANDOM"
 	for kind in read write control write read; do
@@ -140,6 +141,7 @@ test_read_that_never_arrives_fails_after_donor_loss_timeout()
 
 test_daemon_restarted_its_pages_fail_the_rest_is_right()
 {
+	storm_has_it
 	swap_on
 	load_start 1 260 -R 20 -w 30 -t 12 -e -s "$RANDOM"
 	daemon_kill donor2
@@ -173,6 +175,7 @@ test_swapoff_and_rmmod_succeed_after_the_loss()
 
 test_donor_that_came_back_is_used_again()
 {
+	storm_has_it
 	lab start donor2
 	wait_for 60 lab_run donor2 pidof infiniswapd
 	swap_on

@@ -162,6 +162,9 @@ power()
 
 switching_on()
 {
+	local memory=1
+
+	! lab_debug || memory=2		# the lab gives its client twice as much
 	local good="size=1G redundancy=none"
 	local small="size=16M slab_size=2M redundancy=none"
 	local disk="size=16M slab_size=2M redundancy=backup backup"
@@ -219,8 +222,8 @@ switching_on()
 		"infiniswap9: power: 1: no memory for 1044480 slabs" \
 		size=255T slab_size=256M redundancy=none "@d=$donor"
 	power "more than this memory can describe" ENOMEM \
-		"infiniswap9: power: 1: no memory for $((1536 * ${LAB_MEM_FACTOR:-1})) slabs" \
-		"size=$((96 * ${LAB_MEM_FACTOR:-1}))G" slab_size=64M redundancy=none "@d=$donor"
+		"infiniswap9: power: 1: no memory for $((1536 * memory)) slabs" \
+		"size=$((96 * memory))G" slab_size=64M redundancy=none "@d=$donor"
 	power "a donor that does not exist, errno" ENOTCONN "$none" "$good" @d=10.7.0.77
 	power "a donor that does not exist, reason" ENOTCONN \
 		"infiniswap9: d: 10.7.0.77:9400: no session: " "$good" @d=10.7.0.77

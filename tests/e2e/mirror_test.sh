@@ -435,6 +435,7 @@ test_disk_that_failed_gets_what_it_missed_without_a_write()
 # In a client that has done all this, and with too little memory.
 test_donor_dies_under_load_and_no_page_is_wrong()
 {
+	storm_has_it
 	echo "seed $seed"
 	lab swap on --size 448M --slab-size 1M --redundancy mirror donor_loss_timeout=2
 	lab_press 300 1 240 -R 20 -w 30 -t 25 -s "$seed" >"$result" 2>&1 &

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
+# debug=no: what a donor does about pressure is in userspace; evict_test has what its clients do
 #
 # A donor's host needs its memory back while clients swap to it: it gets it in
 # time, whatever a client does, nothing on it is killed, and no page is lost.

@@ -144,6 +144,13 @@ lab_debug()
 	[ "$LAB_KERNEL" = 6.1-debug ]
 }
 
+# storm_has_it - for a test of what storm_test does as well on the debug kernel, to which
+# one load of minutes is enough: it stands aside there
+storm_has_it()
+{
+	! lab_debug || skip "the storm on this kernel does it, too"
+}
+
 # lab_load N - how much of something is enough: a tenth on the debug kernel, where
 # all takes several times as long
 lab_load()

@@ -25,6 +25,8 @@ def parser():
     up = verbs.add_parser("up", help="boot a client and donors")
     up.add_argument("--kernel", default=os.environ.get("LAB_KERNEL", "6.1"),
                     help="default: %(default)s, or what LAB_KERNEL says")
+    up.add_argument("--donor-kernel", metavar="KERNEL",
+                    help="of the donors; default: the same, or 6.1 with 6.1-debug")
     up.add_argument("--clients", type=int, default=1, metavar="N", help="default: %(default)s")
     up.add_argument("--donors", type=int, default=1, metavar="N", help="default: %(default)s")
     up.add_argument("--client-mem", default="256M", metavar="SIZE", help="default: %(default)s")

@@ -255,8 +255,9 @@ def main():
 
     # `lab up` locked the scratch directory, and the lock came with us.
     os.set_inheritable(config["lock_fd"], False)
-    image_lock = open(config["image_lock"], "w")
-    fcntl.flock(image_lock, fcntl.LOCK_SH)
+    image_locks = [open(path, "w") for path in config["image_locks"]]
+    for lock in image_locks:
+        fcntl.flock(lock, fcntl.LOCK_SH)
     try:
         asyncio.run(serve(config, say))
     finally:

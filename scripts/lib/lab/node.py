@@ -42,7 +42,7 @@ def kernel_command_line(node, config):
         words += ["norandmaps", "tsc=reliable"]
         if not is_counted(node, config):    # else at a rate that its kernel measures
             words.append(f"tsc_early_khz={config['tsc_khz']}")
-    if config["debug"]:
+    if node["debug"]:
         words.append("kasan_multi_shot")    # or KASAN tells of the first bug alone
     return " ".join(words)
 
@@ -64,7 +64,7 @@ def qemu_command(node, config, scratch):
         "-display", "none", "-no-reboot",
         "-M", "microvm,pit=on,pic=on,rtc=on,isa-serial=on,acpi=on",
         "-accel", accel, "-cpu", cpu, "-smp", str(node["cpus"]), "-m", f"{node['memory_mib']}M",
-        "-kernel", config["vmlinux"], "-initrd", config["initramfs"],
+        "-kernel", node["vmlinux"], "-initrd", node["initramfs"],
         "-append", kernel_command_line(node, config),
         "-chardev", f"file,id=console,path={console_path(scratch, name)},append=on",
         "-serial", "chardev:console",
@@ -77,7 +77,7 @@ def qemu_command(node, config, scratch):
                    f"remote.type=unix,remote.path={scratch}/{name}.switch",
         "-device", f"virtio-net-device,netdev=net,mac={node['mac']},mrg_rxbuf=on",
     ]
-    for serial, path in (("lab-root", config["root_disk"]), ("lab-build", config["build_disk"])):
+    for serial, path in (("lab-root", node["root_disk"]), ("lab-build", config["build_disk"])):
         command += ["-drive", f"file={path},if=none,id={serial},format=raw,readonly=on,"
                               "cache=writeback,file.locking=off",
                     "-device", f"virtio-blk-device,drive={serial},serial={serial}"]
@@ -154,7 +154,7 @@ class Node:
         if not self.agent.hello.is_set():
             raise LabError(f"{self.name} ended while it booted; its console ends:\n"
                            + self.console_tail() + self._qemu_errors())
-        await self._prepare(["/lab/bin/node-up", *self._config["sysctls"]])
+        await self._prepare(["/lab/bin/node-up", *self.settings["sysctls"]])
         if self.settings["role"] == "donor" and self._config["daemon"]:
             await self._prepare(["/lab/bin/daemon-up", *self._config["daemon_args"]])
 

@@ -50,10 +50,11 @@ def parse_sysctls(settings, defaults):
 def plan_nodes(options):
     """Names, numbers and sizes of all nodes; clients first."""
     nodes = []
-    factor = state.factor("LAB_MEM_FACTOR",
-                          _DEBUG_MEMORY if options.kernel == kernel.DEBUG else 1)
-    for role, count, memory in (("client", options.clients, options.client_mem),
-                                ("donor", options.donors, options.donor_mem)):
+    for role, count, memory, version in (
+            ("client", options.clients, options.client_mem, options.kernel),
+            ("donor", options.donors, options.donor_mem, options.donor_kernel)):
+        debug = version == kernel.DEBUG
+        factor = state.factor("LAB_MEM_FACTOR", _DEBUG_MEMORY if debug else 1)
         if not (role == "donor" and count == 0) and not 1 <= count <= _MAX_NODES:
             raise UsageError(f"--{role}s {count}: between 1 and {_MAX_NODES} are possible")
         memory_mib = int((parse_size(memory, f"--{role}-mem") >> 20) * factor)
@@ -64,7 +65,10 @@ def plan_nodes(options):
             name = f"{role}{index}" if role == "donor" or index > 1 else "client"
             nodes.append({"name": name, "role": role, "number": number,
                           "address": f"10.7.0.{number}", "mac": f"52:54:00:07:00:{number:02x}",
-                          "memory_mib": memory_mib, "cpus": options.cpus})
+                          "memory_mib": memory_mib, "cpus": options.cpus,
+                          "kernel": version, "debug": debug,
+                          "sysctls": parse_sysctls(options.sysctl, _DEBUG_SYSCTLS if debug
+                                                   else DEFAULT_SYSCTLS)})
     return nodes
 
 
@@ -116,14 +120,15 @@ def _label(owner):
 def up(options):
     """Bring the lab up; returns what `lab status` shows."""
     kernel.require(options.kernel)
+    if options.donor_kernel is None:
+        options.donor_kernel = "6.1" if options.kernel == kernel.DEBUG else options.kernel
+    kernel.require(options.donor_kernel)
     nodes = plan_nodes(options)
     if options.icount and (len(nodes) > 1 or options.cpus > 1 or options.accel != "tcg"):
         raise UsageError("--icount: for one node with one CPU, under TCG")
     if options.counted and (options.counted not in {node["name"] for node in nodes}
                             or options.cpus > 1 or options.accel != "tcg"):
         raise UsageError(f"--counted {options.counted}: for a node of this lab, with one CPU, under TCG")
-    sysctls = parse_sysctls(options.sysctl, _DEBUG_SYSCTLS if options.kernel == kernel.DEBUG
-                            else DEFAULT_SYSCTLS)
     # Counting makes a guest slower, and nothing in it tells that it has to wait.
     time_factor = state.time_factor() * (_ICOUNT_SLOWER if options.icount or options.counted else 1)
     disk_size = None if options.disk == "none" else parse_size(options.disk, "--disk")
@@ -143,6 +148,13 @@ def up(options):
     try:
         chosen = kernel.bootable(options.kernel)
         guests = image.Image(chosen)
+        images = {options.kernel: guests}
+        if options.donor_kernel not in images:
+            images[options.donor_kernel] = image.Image(kernel.bootable(options.donor_kernel))
+        for node in nodes:
+            booted = images[node["kernel"]]
+            node |= {"vmlinux": str(booted.vmlinux), "initramfs": str(booted.initramfs),
+                     "root_disk": str(booted.root_disk)}
         scratch.mkdir(mode=0o700)
         make_disks(scratch, nodes, disk_size)
         with build.locked():
@@ -150,10 +162,9 @@ def up(options):
                 build.make(chosen.kdir, say)
             build_disk, found = build.make_build_disk(guests, scratch, nodes, say)
         config = {
-            "nodes": nodes, "sysctls": sysctls, "scratch": str(scratch),
-            "lock_fd": lock.fileno(), "image_lock": str(guests.lock),
-            "vmlinux": str(chosen.vmlinux), "initramfs": str(guests.initramfs),
-            "root_disk": str(guests.root_disk), "build_disk": str(build_disk),
+            "nodes": nodes, "scratch": str(scratch), "lock_fd": lock.fileno(),
+            "image_locks": [str(booted.lock) for booted in images.values()],
+            "build_disk": str(build_disk),
             "release": chosen.release, "accel": options.accel, "owner": options.owner,
             "icount": options.icount, "counted": options.counted,
             "switch": str(image.tool("switch")),
