@@ -189,7 +189,7 @@ void isw_mend_drop(struct isw_device *dev, struct isw_slab *slab)
 	isw_slabs_drain(dev);
 	if (!legs_droppable(dev, slab, &was)) {
 		/* a copy on the others is bad, or the others are away */
-		slab->leftover &= ~was.retiring;	/* what comes is what went */
+		slab->leftover &= ~was.retiring;	/* they come back, their flags hold */
 		isw_slab_publish(dev, slab, &was);
 		isw_slabs_drain(dev);
 		isw_slab_kick(dev, slab);

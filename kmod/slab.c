@@ -164,10 +164,9 @@ void isw_slab_publish(struct isw_device *dev, struct isw_slab *slab,
 	int i;
 
 	old = isw_slab_mapping(dev, slab);
-	if (old) {
-		WARN_ON_ONCE(slab->changed_at == dev->drains);
+	WARN_ON_ONCE(slab->changed_at == dev->drains);
+	if (old)
 		slab->changed_at = dev->drains;
-	}
 	if (next) {
 		new = old == &slab->maps[0] ? &slab->maps[1] : &slab->maps[0];
 		*new = *next;
@@ -214,7 +213,8 @@ void isw_slab_clear_copies(struct isw_device *dev, struct isw_slab *slab,
 	atomic64_t *words = isw_slab_words(dev, slab);
 	u64 copies = isw_word_of_legs(legs);
 
-	WARN_ON_ONCE(slab->changed_at == dev->drains);
+	lockdep_assert_held(&dev->lock);
+	WARN_ON_ONCE(slab->changed_at == dev->drains || legs & ~slab->leftover);
 	slab->leftover &= ~legs;
 	for (i = 0; i < pages; i++) {
 		if (atomic64_read(&words[i]) & copies)

@@ -50,7 +50,7 @@ struct isw_slab {
 	struct isw_mapping maps[2];
 	u32 index;
 	u32 generation;
-	u32 changed_at;			/* dev->lock: dev->drains when it was last changed */
+	u32 changed_at;			/* dev->lock: dev->drains when one was last replaced */
 	u8 leftover;			/* dev->lock: legs that went and may stand in words */
 	bool mark;			/* resume.c, dev->lock: its leg lives on */
 	u8 dropped;			/* resume.c, dev->lock: legs taken off, a bit each */

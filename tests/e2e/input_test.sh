@@ -162,9 +162,7 @@ power()
 
 switching_on()
 {
-	local memory=1
-
-	! lab_debug || memory=2		# the lab gives its client twice as much
+	local memory=${LAB_MEM_FACTOR:-$(lab_debug && echo 2 || echo 1)}	# as the lab has it
 	local good="size=1G redundancy=none"
 	local small="size=16M slab_size=2M redundancy=none"
 	local disk="size=16M slab_size=2M redundancy=backup backup"

@@ -95,7 +95,7 @@ figure()
 
 # ---- the lab ----------------------------------------------------------------
 
-# The guests' kernel: ISW_KERNEL, or what LAB_KERNEL says, or 6.1.
+# The clients' kernel: ISW_KERNEL, or what LAB_KERNEL says, or 6.1.
 export LAB_KERNEL=${ISW_KERNEL:-${LAB_KERNEL:-6.1}}
 
 # A lab of the script's own: neither a person's nor another test's is in its way.
@@ -138,7 +138,7 @@ lab_failed()
 	done
 }
 
-# lab_debug - whether the guests' kernel is the one that looks for bugs
+# lab_debug - whether the client's kernel is the one that looks for bugs
 lab_debug()
 {
 	[ "$LAB_KERNEL" = 6.1-debug ]

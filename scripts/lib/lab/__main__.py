@@ -214,7 +214,7 @@ def do_check_logs(_):
 
 def ask_checks(scratch):
     """What clients' debug kernels do not say by themselves: leaks, and whether they still
-    look for bugs. Donors have no kernel code of ours, and lockdep ends at a known report."""
+    look for bugs. Donors have no kernel code of ours."""
     from . import logs
     from .client import ask, capture
     found = []

@@ -47,7 +47,7 @@ _UNWANTED = [f"./usr/share/{part}" for part in (
     "perl5", "doc-base", "menu", "icons", "common-licenses", "stress-ng")] + \
     ["./var/lib/dpkg", "./lib/systemd", "./usr/lib/systemd", "./etc/init.d", "./etc/cron*"]
 
-_KEEP_IMAGES = 6        # of two kernels, and of checkouts that differ
+_KEEP_IMAGES = 6        # of three kernels, and of checkouts that differ
 
 
 def hashed(*parts):

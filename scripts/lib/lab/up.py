@@ -120,7 +120,9 @@ def _label(owner):
 def up(options):
     """Bring the lab up; returns what `lab status` shows."""
     kernel.require(options.kernel)
-    if options.donor_kernel is None:
+    if not options.donors:
+        options.donor_kernel = options.kernel
+    elif options.donor_kernel is None:
         options.donor_kernel = "6.1" if options.kernel == kernel.DEBUG else options.kernel
     kernel.require(options.donor_kernel)
     nodes = plan_nodes(options)
@@ -146,11 +148,10 @@ def up(options):
     install_packages()
 
     try:
-        chosen = kernel.bootable(options.kernel)
-        guests = image.Image(chosen)
-        images = {options.kernel: guests}
-        if options.donor_kernel not in images:
-            images[options.donor_kernel] = image.Image(kernel.bootable(options.donor_kernel))
+        kernels = {version: kernel.bootable(version)
+                   for version in dict.fromkeys((options.kernel, options.donor_kernel))}
+        images = {version: image.Image(found) for version, found in kernels.items()}
+        chosen, guests = kernels[options.kernel], images[options.kernel]
         for node in nodes:
             booted = images[node["kernel"]]
             node |= {"vmlinux": str(booted.vmlinux), "initramfs": str(booted.initramfs),
