@@ -676,7 +676,8 @@ iwarp
 row "the module unloads" module_unloads
 row "kernel logs are clean" lab_logs_clean
 
-lab_up --donors 1 --client-mem 256M --donor-mem 512M --no-daemon
+# siw is built for one kernel and goes to both nodes
+lab_up --donor-kernel "$LAB_KERNEL" --donors 1 --client-mem 256M --donor-mem 512M --no-daemon
 for node in client donor1; do
 	lab put "$node" "$here/guest/refused" /tmp
 done

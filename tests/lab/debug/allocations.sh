@@ -5,8 +5,9 @@
 #
 # Whatever allocation fails while a device is made and powered on, the device is then as it
 # was, and nothing is left over. The debug kernel can make the Nth one of a task fail; of all
-# there are one in ISW_STEP (16) has its turn, which ones is drawn. What the module's works allocate later is not a
-# task's of ours: tests/e2e/death_test.sh has the sessions that cannot be made.
+# there are one in ISW_STEP (16) has its turn, which ones is drawn. What the module's works
+# allocate later is not a task's of ours: tests/e2e/death_test.sh has the sessions that
+# cannot be made.
 
 set -euo pipefail
 
