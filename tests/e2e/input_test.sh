@@ -62,13 +62,14 @@ values()
 }
 
 # number ATTRIBUTE LOW HIGH - rows: what is no number from LOW to HIGH, with
-# those among them that 32 or 64 bits would turn into one
+# those among them that 32 or 64 bits would turn into one. On a debug kernel fewer:
+# the same lines of the module run.
 number()
 {
-	local below=$(($2 - 1))
+	local wrong=("" "$(($2 - 1))" "$(($3 + 1))")
 
-	values "infiniswap0/$1" "not a number from $2 to $3" "" garbage "$below" \
-		"$(($3 + 1))" "$((2 ** 32 + $2))" "18446744073709551617" "$2x" 0x10 "1 2"
+	lab_debug || wrong+=(garbage "$((2 ** 32 + $2))" "18446744073709551617" "$2x" 0x10 "1 2")
+	values "infiniswap0/$1" "not a number from $2 to $3" "${wrong[@]}"
 }
 
 # ---- attributes of a device -------------------------------------------------
@@ -669,7 +670,7 @@ donor_settings
 switching_on
 in_use
 tool
-daemon
+lab_debug || daemon	# no kernel takes part
 row "every attribute has rows" every_attribute_has_rows
 row "nothing is left on either side" nothing_is_left
 iwarp

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # timeout=300
-# debug=no: by hand till it is known whose the few small objects are that kmemleak finds then
 #
 # Whatever allocation fails while a device is made and powered on, the device is then as it
 # was, and nothing is left over. The debug kernel can make the Nth one of a task fail; of all
@@ -43,6 +42,23 @@ test_allocations_fail_one_after_the_other_while_it_is_powered_on()
 	each_fails power 1 0 | tee "$found"
 	[ "$(awk '/allocations failed/ { print $1 }' "$found")" -ge $((400 / step)) ]
 	[ "$(lab_run client cat "$config/power")" = 0 ]
+}
+
+# blk-mq adds a CPU's one kobject below the hardware queue of each map. If it cannot below the
+# second (parent 1), the first one's reference is never dropped, and its six objects with it.
+test_what_leaks_is_a_hardware_queue_of_blk_mq_alone()
+{
+	expected=$((6 * $(lab_run client 'dmesg | grep -c "failed for cpu0 (error: -12 parent: 1)" || true')))
+	lab exec client --timeout 60 -- /lab/bin/debug-checks >"$found"
+	echo "$expected objects are expected"
+	awk -v expected="$expected" '
+		/^unreferenced object/ { objects++; named = 0 }
+		/ (blk_mq_alloc_and_init_hctx|blk_mq_sysfs_register)\+/ && !named++ { explained++ }
+		END { exit !(objects + 0 == expected && explained + 0 == expected) }' "$found" || {
+		cat "$found"
+		fail "others, or not as many"
+	}
+	lab_run client "echo clear >/sys/kernel/debug/kmemleak"
 }
 
 test_then_it_is_powered_on_and_holds_pages()
