@@ -623,7 +623,7 @@ test_pages_in_one_request_with_a_bad_one_are_read()
 
 test_pages_beside_a_bad_sector_are_read_and_get_their_leg()
 {
-	local before
+	local before errors
 
 	device_on
 	pattern_write 0 2 BESIDE.
@@ -631,8 +631,10 @@ test_pages_beside_a_bad_sector_are_read_and_get_their_leg()
 	wait_for 20 lab_counter_is client staged_pages 0
 	donors_die
 	before=$(lab_counter client pages_copied)
+	errors=$(lab_counter client backup_errors)
 	disk bad-page
 	beside_a_bad_page
+	[ "$(lab_counter client backup_errors)" -gt "$errors" ] || fail "no error of the disk was counted"
 	donors_back
 	# one in each slab is bad
 	wait_for 60 lab_counter_is client pages_copied $((before + 510))
