@@ -18,7 +18,7 @@ _REPORT = re.compile("|".join((
     r"possible (circular|recursive|irq lock inversion|deadlock)", r"suspicious RCU usage",
     r"inconsistent lock state", r"bad unlock balance", r"held lock freed",
     r"trying to register non-static key", r"KASAN:", r"UBSAN:",
-    r"ODEBUG:", r"list_(add|del) corruption", r"Kernel panic",
+    r"ODEBUG:", r"kmemleak: \d+ new", r"list_(add|del) corruption", r"Kernel panic",
     r"DMA-API: .*(device driver|debugging out)",
     # a check that gave up finds nothing any more
     r"turning off the locking correctness validator", r"memory leak detector disabled",
