@@ -235,6 +235,18 @@ test_kernel_logs_are_clean()
 	lab_logs_clean
 }
 
+# Else the next `lab up` of the same name may be told that one is up.
+test_lock_of_a_lab_is_free_when_down_returns()
+{
+	local scratch
+
+	scratch=$(lab status --json | sed -n 's/.*"scratch": "\(.*\)".*/\1/p')
+	! flock -n "$scratch.lock" true || fail "$scratch.lock is not held by a lab that is up"
+	lab down
+	flock -n "$scratch.lock" true || fail "$scratch.lock is still held"
+	[ ! -e "$scratch" ]
+}
+
 result=$(mktemp)
 cleanup_add rm -f "$result" "$result".*
 ktap_main

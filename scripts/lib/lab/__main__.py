@@ -250,10 +250,13 @@ def do_down(_):
         return
     ask("down")
     end = time.monotonic() + 30
-    while state.running() or state.scratch().is_dir():
+    # The lock is the broker's last: the next lab of this name needs it.
+    while not (lock := state.try_lock(state.scratch())):
         if time.monotonic() > end:
             raise LabError("the broker did not end in 30 s")
         time.sleep(0.02)
+    state.remove(state.scratch())
+    lock.close()
 
 
 def main():
