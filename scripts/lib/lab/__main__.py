@@ -107,9 +107,10 @@ def show_status(status, as_json=False):
         import json
         print(json.dumps(status, indent=2))
         return
-    print(f"kernel {status['kernel']}, {status['accel']}, broker {status['broker']},"
-          f" scratch {status['scratch']}")
-    print(f"{'NODE':<9} {'ADDRESS':<11} {'MEMORY':>7} {'CPUS':>4} {'PID':>7} {'BOOT':>6}  STATE")
+    print(f"{status['accel']}, broker {status['broker']}, scratch {status['scratch']}")
+    width = max(len(node["release"]) for node in status["nodes"])
+    print(f"{'NODE':<9} {'ADDRESS':<11} {'KERNEL':<{width}} {'MEMORY':>7} {'CPUS':>4}"
+          f" {'PID':>7} {'BOOT':>6}  STATE")
     for node in status["nodes"]:
         answer = node["answer_seconds"]
         text = node["state"]
@@ -120,7 +121,8 @@ def show_status(status, as_json=False):
         if node["disk_iops"]:
             text += f", disk of {node['disk_iops']} iops"
         boot = f"{node['boot_seconds']:.1f} s" if node["boot_seconds"] is not None else "-"
-        print(f"{node['name']:<9} {node['address']:<11} {node['memory_mib']:>5} M"
+        print(f"{node['name']:<9} {node['address']:<11} {node['release']:<{width}}"
+              f" {node['memory_mib']:>5} M"
               f" {node['cpus']:>4} {node['pid'] or '-':>7} {boot:>6}  {text}")
 
 

@@ -93,7 +93,7 @@ class Broker:
                     "cut": node.cut_off, "disk_iops": node.disk_iops,
                     "boot_seconds": node.boot_seconds, "answer_seconds": answer}
         return {"broker": os.getpid(), "scratch": str(self.scratch),
-                "kernel": self.config["release"], "accel": self.config["accel"],
+                "accel": self.config["accel"],
                 "nodes": await asyncio.gather(*map(one, self.nodes.values()))}
 
 

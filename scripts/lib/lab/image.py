@@ -90,14 +90,14 @@ class Image:
         self.root_disk = self.root / "root.img"
         self.modules = self.root / "modules"
         self.files = self.root / "files"
-        self.lock = self.root / "lock"  # shared by the labs that boot from it
+        self.locks = [self.root / "lock", self.path / "lock"]  # shared by the labs that boot from it
         os.utime(self.root)
         os.utime(self.path)
 
     def _make_root(self, made):
         cache.require_space(1500, "the guests' image")
-        _prune("images", self._unused)
-        _prune("boots", lambda path: True)
+        _prune("images")
+        _prune("boots")
         with cache.scratch("image") as work:
             root = work / "root"
             _skeleton(root)
@@ -138,15 +138,6 @@ class Image:
             if (source / name).exists():
                 shutil.copy(source / name, target / name)
         depmod(root, release)
-
-    @staticmethod
-    def _unused(path):
-        try:
-            with open(path / "lock", "w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
 
 
 def depmod(root, release):
@@ -208,12 +199,21 @@ def _finish(root):
     subprocess.run(["ldconfig", "-r", root], check=False, capture_output=True)
 
 
-def _prune(kind, may_go):
+def _unused(path):
+    try:
+        with open(path / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _prune(kind):
     """Drop images that newer ones replaced, but not one that a running lab boots from."""
     entries = cache.directory() / kind
     if not entries.is_dir():
         return
     newest = sorted(entries.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in newest[_KEEP_IMAGES - 1:]:
-        if may_go(path):
+        if _unused(path):
             shutil.rmtree(path, ignore_errors=True)

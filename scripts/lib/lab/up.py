@@ -155,7 +155,8 @@ def up(options):
         for node in nodes:
             booted = images[node["kernel"]]
             node |= {"vmlinux": str(booted.vmlinux), "initramfs": str(booted.initramfs),
-                     "root_disk": str(booted.root_disk)}
+                     "root_disk": str(booted.root_disk),
+                     "release": kernels[node["kernel"]].release}
         scratch.mkdir(mode=0o700)
         make_disks(scratch, nodes, disk_size)
         with build.locked():
@@ -164,7 +165,7 @@ def up(options):
             build_disk, found = build.make_build_disk(guests, scratch, nodes, say)
         config = {
             "nodes": nodes, "scratch": str(scratch), "lock_fd": lock.fileno(),
-            "image_locks": [str(booted.lock) for booted in images.values()],
+            "image_locks": [str(lock) for booted in images.values() for lock in booted.locks],
             "build_disk": str(build_disk),
             "release": chosen.release, "accel": options.accel, "owner": options.owner,
             "icount": options.icount, "counted": options.counted,
