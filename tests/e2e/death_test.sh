@@ -192,14 +192,14 @@ test_donor_dies_while_a_device_is_powered_on_again()
 
 	lab_device_on 32M 4M
 	lab_run client "echo 0 >$power"
-	lab_run client 'echo once more >/dev/kmsg'
+	log_mark
 	refuse_begin donor1
 	refuse_begin donor2
 	lab exec client --timeout 60 -- sh -c "echo 1 >$power" &
 	load=$!
-	wait_for 20 lab_run client 'dmesg | sed "1,/once more\$/d" | grep -q "donor1: connected"'
+	wait_for 20 logged 'donor1: connected'
 	daemon_kill donor1
-	wait_for 20 lab_run client 'dmesg | sed "1,/once more\$/d" | grep -q "donor1: session broken"'
+	wait_for 20 logged 'donor1: session broken'
 	! wait "$load" || fail "powered on without a grant"
 	daemon_up donor1
 	refuse_end donor2

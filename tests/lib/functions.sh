@@ -207,6 +207,18 @@ lab_counter_above()
 	[ "$value" -gt "$3" ]
 }
 
+# log_mark, logged TEXT - whether the client's kernel said TEXT after the last mark, for wait_for
+log_mark()
+{
+	log_mark="mark $EPOCHREALTIME"
+	lab_run client "echo $log_mark >/dev/kmsg"
+}
+
+logged()
+{
+	lab_run client "dmesg | sed '1,/$log_mark\$/d' | grep -q '$1'"
+}
+
 # pages_come_in N - a load has filled the client's memory, and more than N pages came in
 # from donors
 pages_come_in()
