@@ -143,6 +143,12 @@ static int parse_donor(struct plan *plan, const char *arg)
 
 	if (!donor_parse(&donor, arg))
 		return misused("create: %s: expected NAME=ADDRESS[:PORT]", arg);
+	for (size_t i = 0; i < plan->donor_count; i++) {
+		if (!strcmp(plan->donors[i].name, donor.name)) {
+			free(donor.name);
+			return misused("create: %s: this donor is named twice", arg);
+		}
+	}
 	plan->donors = xreallocarray(plan->donors, plan->donor_count + 1,
 				     sizeof(*plan->donors));
 	plan->donors[plan->donor_count++] = donor;
@@ -325,6 +331,7 @@ static int set(const char *device, const char *attr, const char *value)
 	return err ? err : setting_write(device, NULL, attr, value);
 }
 
+/* A setting that the module does not have is as wrong as one that it refuses. */
 static int settings_write(const struct plan *plan)
 {
 	int err = 0;
@@ -332,7 +339,7 @@ static int settings_write(const struct plan *plan)
 	for (size_t i = 0; i < plan->setting_count && !err; i++)
 		err = set(plan->device, plan->settings[i].attr,
 			  plan->settings[i].value);
-	return err;
+	return err == -ENOENT ? -EINVAL : err;
 }
 
 /* Adds the donors and counts in @made how many there are to take back. */
@@ -344,9 +351,6 @@ static int donors_make(const struct plan *plan, size_t *made)
 		err = go_on(plan->device);
 		if (!err)
 			err = donor_make(plan->device, &plan->donors[*made]);
-		if (err == -EEXIST)
-			failed("%s: %s: this donor is named twice", plan->device,
-			       plan->donors[*made].name);
 		if (err)
 			break;
 	}
@@ -395,6 +399,7 @@ static int status_of(int err)
 	case -EINVAL:
 	case -ENAMETOOLONG:
 	case -EDESTADDRREQ:
+	case -ENOTBLK:
 		return CTL_USAGE;
 	default:
 		return CTL_FAILED;

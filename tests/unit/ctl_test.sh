@@ -172,6 +172,9 @@ test_a_backup_that_is_none_is_for_the_kernel_to_refuse()
 	echo "backup $scratch/nothing 22 no such device" >"$REFUSE"
 	create_with_backup 2 --backup "$scratch/nothing"
 	has "$err" "infiniswap0: backup: $scratch/nothing: no such device"
+	echo "power 1 15 backup: not a block device" >"$REFUSE"
+	create_with_backup 2 --backup "$scratch/nothing"
+	has "$err" "not a block device (Block device required)"
 }
 
 test_refused_setting_is_explained_and_taken_back()
@@ -208,8 +211,8 @@ test_a_line_about_the_attribute_beats_later_ones()
 
 test_a_donor_named_twice_is_refused()
 {
-	ctl 1 create --size 1G --redundancy none --donor a=10.7.0.2 --donor a=10.7.0.3
-	has "$err" "a: this donor is named twice"
+	ctl 2 create --size 1G --redundancy none --donor a=10.7.0.2 --donor a=10.7.0.3
+	has "$err" "a=10.7.0.3: this donor is named twice"
 	equal "$(ls "$INFINISWAP_CONFIGFS")" ""
 }
 
@@ -230,7 +233,7 @@ test_old_kernel_lines_are_not_taken_for_reasons()
 
 test_unknown_setting_is_refused_by_name()
 {
-	ctl 1 create --size 1G --redundancy none --donor a=10.7.0.2 -o colour=red
+	ctl 2 create --size 1G --redundancy none --donor a=10.7.0.2 -o colour=red
 	has "$err" "colour: red: No such file"
 	equal "$(ls "$INFINISWAP_CONFIGFS")" ""
 }
