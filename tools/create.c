@@ -137,17 +137,27 @@ static int parse_option(struct plan *plan, const char *option, const char *arg)
 	return CTL_OK;
 }
 
+/* The donor whose name are the @len characters at @name, or NULL. */
+static struct donor *donor_named(const struct plan *plan, const char *name, size_t len)
+{
+	for (size_t i = 0; i < plan->donor_count; i++) {
+		struct donor *donor = &plan->donors[i];
+
+		if (strlen(donor->name) == len && !strncmp(donor->name, name, len))
+			return donor;
+	}
+	return NULL;
+}
+
 static int parse_donor(struct plan *plan, const char *arg)
 {
 	struct donor donor;
 
 	if (!donor_parse(&donor, arg))
 		return misused("create: %s: expected NAME=ADDRESS[:PORT]", arg);
-	for (size_t i = 0; i < plan->donor_count; i++) {
-		if (!strcmp(plan->donors[i].name, donor.name)) {
-			free(donor.name);
-			return misused("create: %s: this donor is named twice", arg);
-		}
+	if (donor_named(plan, donor.name, strlen(donor.name))) {
+		free(donor.name);
+		return misused("create: %s: this donor is named twice", arg);
 	}
 	plan->donors = xreallocarray(plan->donors, plan->donor_count + 1,
 				     sizeof(*plan->donors));
@@ -168,17 +178,11 @@ static int resolve_domains(struct plan *plan)
 	for (size_t i = 0; i < plan->domain_count; i++) {
 		const char *arg = plan->domains[i];
 		const char *domain = strchr(arg, '=');
-		struct donor *donor = NULL;
+		struct donor *donor;
 
 		if (!domain || domain == arg || !domain[1])
 			return misused("create: --domain %s: expected NAME=DOMAIN", arg);
-		for (size_t d = 0; d < plan->donor_count; d++) {
-			const char *name = plan->donors[d].name;
-
-			if (strlen(name) == (size_t)(domain - arg) &&
-			    !strncmp(name, arg, (size_t)(domain - arg)))
-				donor = &plan->donors[d];
-		}
+		donor = donor_named(plan, arg, (size_t)(domain - arg));
 		if (!donor)
 			return misused("create: --domain %s: there is no --donor of this name", arg);
 		donor->domain = domain + 1;
