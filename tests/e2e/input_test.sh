@@ -405,7 +405,7 @@ tool()
 		"create infiniswap9 --size 1G $good --domain e=rack"
 	ctl "a domain without a name" 2 "--domain =rack: expected NAME=DOMAIN" \
 		"create infiniswap9 --size 1G $good --domain =rack"
-	ctl "an unknown setting" 1 "colour: red: No such file" "create infiniswap9 --size 1G $good -o colour=red"
+	ctl "an unknown setting" 2 "colour: red: No such file" "create infiniswap9 --size 1G $good -o colour=red"
 	ctl "a bad address" 2 \
 		"donors/d/address: 10.7.0.900: not an IPv4 or IPv6 address of a host (Invalid argument)" \
 		"create infiniswap9 --size 1G --redundancy none --donor d=10.7.0.900"
