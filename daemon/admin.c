@@ -39,8 +39,7 @@ static struct caller callers[CALLERS_MAX];
 
 static void drain(FILE *f)
 {
-	if (!drain_active())
-		drain_start("admin socket");
+	drain_start("admin socket");
 	fputs("{\"draining\":true}\n", f);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Drain on SIGTERM or SIGINT. */
+/* Drain: on SIGTERM, SIGINT or the admin socket's word. */
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@
 /* What ends with the daemon when time is up takes a while to be given back. */
 #define END_MS	10000
 
-static bool active;
+static bool active, signalled;
 static uint64_t deadline;
 
 bool drain_active(void)
@@ -38,11 +38,8 @@ static void tell_systemd(void)
 
 void drain_start(const char *why)
 {
-	if (active) {
-		log_warn("%s again: end now, %u grants out", why, grant_count());
-		loop_stop();
+	if (active)
 		return;
-	}
 	active = true;
 	deadline = now_ms() + opt->drain_timeout_ms;
 	tell_systemd();
@@ -54,6 +51,21 @@ void drain_start(const char *why)
 		log_info("%s: no grants out", why);
 	pool_exit();
 	msg_status_all();
+}
+
+void drain_signal(const char *name)
+{
+	if (signalled) {
+		log_warn("%s again: end now, %u grants out", name,
+			 grant_count());
+		loop_stop();
+		return;
+	}
+	signalled = true;
+	if (active)
+		log_info("%s: draining already, %u grants out; once more ends now",
+			 name, grant_count());
+	drain_start(name);
 }
 
 void drain_tick(void)

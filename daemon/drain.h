@@ -5,8 +5,10 @@
 
 #include <stdbool.h>
 
-/* The second call ends the daemon at once. */
+/* Once it has begun there is nothing to begin. */
 void drain_start(const char *why);
+/* So does a signal; a second one ends the daemon at once. */
+void drain_signal(const char *name);
 bool drain_active(void);
 /* Each second: clients that could not hear of it, or have come back, are told. */
 void drain_tick(void);

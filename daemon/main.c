@@ -126,8 +126,8 @@ static void signal_ready(struct source *src)
 		else if (info.ssi_signo == SIGHUP)
 			reload();
 		else
-			drain_start(info.ssi_signo == SIGTERM ?
-				    "SIGTERM" : "SIGINT");
+			drain_signal(info.ssi_signo == SIGTERM ?
+				     "SIGTERM" : "SIGINT");
 	}
 }
 

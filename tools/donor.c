@@ -311,8 +311,8 @@ static int drain(int argc, char **argv)
 		if (opt != 'h')
 			return try_help();
 		printf("Usage: infiniswapctl %s\n\n"
-		       "`drain` is what SIGTERM is: clients are asked to give all back, and the\n"
-		       "daemon ends. Of its options there is --help alone.\n",
+		       "`drain` asks clients to give all back, then the daemon ends, as with the\n"
+		       "first SIGTERM. Of its options there is --help alone.\n",
 		       usage);
 		return CTL_OK;
 	}

@@ -189,6 +189,28 @@ static void test_drain(void)
 	test_donor_ended();
 }
 
+/* `donor drain`, and then the unit is stopped: the pages are still to be fetched. */
+static void test_signal_after_drain(void)
+{
+	struct isw_grant_info g;
+	struct client *c;
+
+	REQUIRE(start("--drain_timeout=60"), "no start");
+	c = test_connected();
+	REQUIRE_EQ(client_grant(c, MIB, &g), 0);
+	write_grant(c, &g, 1);
+	says("drain\n", "{\"draining\":true}");
+	donor_signal(SIGTERM);
+	REQUIRE(donor_log_wait("SIGTERM: draining already, 1 grants", 5000),
+		"it does not say so");
+	REQUIRE_EQ(donor_wait(1000), -1);
+	says("drain\n", "{\"draining\":true}");
+	check_grant(c, &g, 1);
+	donor_signal(SIGTERM);
+	REQUIRE_EQ(donor_wait(5000), 0);
+	test_donor_ended();
+}
+
 static const struct test tests[] = {
 	{ "admin: status and clients", test_state },
 	{ "admin: evictions and their reasons", test_evictions },
@@ -200,6 +222,7 @@ static const struct test tests[] = {
 	{ "admin: a file that is no socket is left alone",
 	  test_no_file_is_removed },
 	{ "admin: drain", test_drain },
+	{ "admin: a signal after a drain lets it go on", test_signal_after_drain },
 };
 
 const struct test_list admin_tests = { tests, ARRAY_SIZE(tests), true };
