@@ -169,6 +169,7 @@ void isw_io_reset(struct isw_io *io, u64 page, u32 count)
 	io->no_disk = false;
 	io->copying = false;
 	io->suspect = 0;
+	io->avoid = 0;
 	INIT_LIST_HEAD(&io->staged);
 	io->tries = 0;
 	io->deadline = 0;

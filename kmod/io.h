@@ -72,7 +72,8 @@ struct isw_io {
 	u32 cursor;			/* read: pages done */
 	u32 run;			/* read: pages under way behind cursor */
 	u64 copy;			/* read: ISW_WORD_ flag of where from */
-	u64 suspect;			/* read: word of a page that came wrong */
+	u64 suspect;			/* read: word of the page, when it came wrong */
+	u64 avoid;			/* read: its copies that did, flags of them */
 	unsigned long deadline;		/* jiffies: fail if unmapped by then */
 	DECLARE_BITMAP(lost, ISW_MAX_REQUEST / ISW_PAGE_SIZE);
 

@@ -30,13 +30,13 @@ enum source {
 
 /*
  * The one place that chooses where a page is read from. @avoid: copies that are
- * there and could not be read. @live: the legs that may be used; those of them
- * that have the page go to @legs.
+ * there and could not be read, or came wrong. @live: the legs that may be used;
+ * those of them that have the page go to @legs.
  */
 static enum source page_source(u64 word, u64 avoid, unsigned int live,
 			       unsigned int *legs)
 {
-	unsigned int have = isw_word_legs(word);
+	unsigned int have = isw_word_legs(word & ~avoid);
 
 	if (!(word & ISW_WORD_WRITTEN))
 		return FROM_ZEROS;
@@ -118,10 +118,32 @@ static int leg_index(u64 copy)
 	return i;
 }
 
+/* Copies of the page at the cursor are void if its word is still @word. */
+static bool copies_void(struct isw_io *io, s64 word, u64 copies)
+{
+	if (!isw_word_try(&isw_io_words(io)[io->cursor], &word,
+			  isw_word_drop_copies(word, copies)))
+		return false;
+	isw_slab_note_degraded(io->slab);
+	return true;
+}
+
+/* Copies that came wrong of the content that @word stands for. */
+static u64 read_avoids(const struct isw_io *io, u64 word)
+{
+	if (likely(!io->avoid) || !isw_word_is(word, isw_word_seq(io->suspect)))
+		return 0;
+	return io->avoid;
+}
+
 /*
  * The page at the cursor did not come from io->copy as it was written. A write
  * or discard since the request began explains that: look again. If its word has
- * not moved between two such readings, the copy is bad, and void from here on.
+ * not moved since before it was read, the copy is bad.
+ *
+ * Or the memory that it came to is: direct readers may share theirs. So a request
+ * goes on without that copy, which is void when another one has come right. The
+ * copier's memory is its own.
  */
 static void read_suspect(struct isw_io *io)
 {
@@ -129,15 +151,15 @@ static void read_suspect(struct isw_io *io)
 	s64 word = atomic64_read(&io->dev->words[page]);
 	struct isw_donor *donor = NULL;
 
-	if (word != io->suspect) {
+	if (word != io->suspect || !(word & io->copy)) {
+		io->avoid = read_avoids(io, word);
 		io->suspect = word;
 		return;
 	}
-	io->suspect = 0;
-	if (!isw_word_try(&io->dev->words[page], &word,
-			  isw_word_drop_copies(word, io->copy)))
+	if (isw_io_is_request(io))
+		io->avoid |= io->copy;
+	else if (!copies_void(io, word, io->copy))
 		return;
-	isw_slab_note_degraded(io->slab);
 	isw_stat_inc(io->dev->stats, crc_errors);
 	if (io->copy & ISW_WORD_LEGS) {
 		/* still named: the leg is what it was */
@@ -153,15 +175,20 @@ static void read_on(struct isw_io *io, u32 count)
 {
 	io->cursor += count;
 	io->disk_refused = false;
+	io->suspect = 0;
+	io->avoid = 0;
 }
 
 static bool crc_is_right(struct isw_io *io, u32 page, u32 crc)
 {
-	u64 word = atomic64_read(&isw_io_words(io)[page]);
+	u64 word = atomic64_read(&isw_io_words(io)[page]), wrong;
 
 	/* one that was freed meanwhile: it is zeros now, not whatever came */
 	if (!(word & ISW_WORD_WRITTEN) || isw_word_crc(word) != crc)
 		return false;
+	wrong = read_avoids(io, word);
+	if (unlikely(wrong) && word & io->copy)
+		copies_void(io, word, wrong);
 	read_on(io, 1);
 	return true;
 }
@@ -274,11 +301,13 @@ enum isw_verdict isw_io_read(struct isw_io *io, struct isw_batch *batch)
 		unsigned int live = isw_legs_live(m), legs = 0;
 		enum source source;
 		int leg = 0;
+		u64 is;
 
 		smp_rmb();	/* the mapping before the word: mapping_moved() */
-		source = page_source(atomic64_read(word),
-				     io->disk_refused ? ISW_WORD_BACKUP : 0, live,
-				     &legs);
+		is = atomic64_read(word);
+		source = page_source(is, read_avoids(io, is) |
+				     (io->disk_refused ? ISW_WORD_BACKUP : 0),
+				     live, &legs);
 		if (source == FROM_LEG)
 			leg = leg_for_read(io, m, legs);
 		io->run = io->one_by_one ? 1 :

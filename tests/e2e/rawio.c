@@ -149,6 +149,28 @@ static void holes(uint64_t page)
 	get(page, MAX_PAGES, 16, version);
 }
 
+/*
+ * All pages into the same memory, as readers do that share a buffer: what is left in
+ * it can be one page at most. Then each alone.
+ */
+static void overlap(uint64_t page, uint32_t count)
+{
+	struct iovec iov[MAX_PAGES];
+	uint32_t version[MAX_PAGES];
+
+	for (uint32_t p = 0; p < count; p++) {
+		version[p] = 1;
+		iov[p].iov_base = memory;
+		iov[p].iov_len = PAGE_BYTES;
+	}
+	put(page, count, 1, version);
+	if (preadv(device, iov, (int)count, (off_t)(page * PAGE_BYTES)) >= 0)
+		errx(1, "%u different pages were read into one, and each was right",
+		     count);
+	for (uint32_t p = 0; p < count; p++)
+		get(page + p, 1, 1, &version[p]);
+}
+
 /* A discard of [@first, @first + @count) of @pages written ones, in one go. */
 static void span(uint64_t pages, uint64_t first, uint64_t count)
 {
@@ -211,6 +233,8 @@ static const char usage[] =
 	"  scatter PAGE COUNT SEGMENTS  write and read COUNT pages, each as one call\n"
 	"  holes PAGE                   read 256 pages that differ in where they are;\n"
 	"                               none of them may have been written before\n"
+	"  overlap PAGE COUNT           write COUNT pages, read all into the memory of one,\n"
+	"                               which must fail, then one by one\n"
 	"  span PAGES FIRST COUNT       write PAGES, discard COUNT from FIRST on, read\n"
 	"  model PAGES SECONDS          random writes, discards and reads\n\n"
 	"What is read is compared. Needs one huge page of 2 MiB (vm.nr_hugepages).\n"
@@ -242,6 +266,9 @@ int main(int argc, char **argv)
 		scatter(arg[0], (uint32_t)arg[1], (uint32_t)arg[2]);
 	else if (!strcmp(command, "holes") && argc == 5)
 		holes(arg[0]);
+	else if (!strcmp(command, "overlap") && argc == 6 && arg[1] > 1 &&
+		 arg[1] <= MAX_PAGES)
+		overlap(arg[0], (uint32_t)arg[1]);
 	else if (!strcmp(command, "span") && argc == 7 &&
 		 arg[0] % MAX_PAGES == 0 && arg[1] + arg[2] <= arg[0])
 		span(arg[0], arg[1], arg[2]);

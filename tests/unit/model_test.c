@@ -163,6 +163,22 @@ static const struct config mirror_moves_to_rot = {
 	.reads = 2, .evicts = 1, .rots = 2,
 };
 
+static const struct config none_smeared = {
+	.wanted = 1, .donors = 1, .mapped = 1, .integrity = true,
+	.writes = 2, .reads = 1, .discards = 1, .breaks = 1, .smears = 2,
+};
+
+static const struct config mirror_smeared = {
+	.wanted = 2, .donors = 2, .mapped = 2, .written = true, .integrity = true,
+	.writes = 1, .reads = 1, .breaks = 1, .losses = 1, .smears = 3,
+};
+
+static const struct config backup_smeared = {
+	.wanted = 1, .backup = true, .donors = 2, .mapped = 1, .written = true,
+	.integrity = true, .writes = 1, .reads = 1, .breaks = 1, .losses = 1,
+	.smears = 3,
+};
+
 #define RIGHT(name, config)						\
 TEST(name)								\
 {									\
@@ -202,6 +218,9 @@ RIGHT(mirror_page_outlives_a_copy_that_rots, mirror_rotten)
 RIGHT(backup_page_outlives_a_copy_that_rots, backup_rotten)
 RIGHT(none_page_is_read_while_it_moves_to_a_copy_that_rots, none_moves_to_rot)
 RIGHT(mirror_page_is_read_while_it_moves_to_copies_that_rot, mirror_moves_to_rot)
+RIGHT(none_page_outlives_readers_whose_memory_others_write, none_smeared)
+RIGHT(mirror_page_outlives_readers_whose_memory_others_write, mirror_smeared)
+RIGHT(backup_page_outlives_readers_whose_memory_others_write, backup_smeared)
 
 /* Every step that the donor's table allows is taken, none that it refuses. */
 TEST(sessions_use_the_whole_table_and_are_never_refused)
@@ -273,6 +292,10 @@ FINDS_OUT(reads_that_trust_a_mapping_older_than_the_word, READ_GIVES_UP, none_bo
 FINDS_OUT(reads_that_take_a_leg_that_may_come_back_for_gone, READ_GIVES_UP, none_moves_to_rot)
 FINDS_OUT(reads_that_compare_nothing, READ_UNCHECKED, mirror_rotten)
 FINDS_OUT(reads_that_compare_nothing_of_freed_pages, READ_TRUSTS_FREED, mirror_rotten)
+FINDS_OUT(copies_given_up_for_what_a_reader_saw, READ_VOIDS_UNSEEN, none_smeared)
+FINDS_OUT(copies_of_a_mirror_given_up_so, READ_VOIDS_UNSEEN, mirror_smeared)
+FINDS_OUT(copies_given_up_so_before_the_disk_is_asked, READ_VOIDS_UNSEEN, backup_smeared)
+FINDS_OUT(copies_avoided_that_were_written_anew, READ_AVOIDS_TOO_LONG, none_smeared)
 FINDS_OUT(slabs_unmapped_without_a_freeze, UNMAP_WITHOUT_FREEZE, none_bound)
 FINDS_OUT(hints_cleared_after_the_words_were_seen, HINT_CLEARED_LATE, mirror_small)
 FINDS_OUT(hints_given_before_the_donor_is_live, HINT_BEFORE_UP, mirror_small)

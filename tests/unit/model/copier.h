@@ -78,7 +78,7 @@ static void copy_read(const struct state *s)
 	struct state t = *s;
 	int leg = 0;
 
-	switch (source_of(s, word_of(s->snap), s->map, &leg)) {
+	switch (source_of(s, word_of(s->snap), 0, s->map, &leg)) {
 	case FROM_LEG:
 		t.c_phase = C_READ;
 		t.c_leg = (__u8)leg;

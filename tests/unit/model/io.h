@@ -315,6 +315,8 @@ static void reader_reset(struct state *t, __u8 phase)
 	t->r_map = 0;
 	t->r_word = 0;
 	if (phase == R_IDLE) {
+		t->r_avoid = 0;
+		t->r_smeared = 0;
 		t->r_floor = 0;
 		t->suspect = 0;
 	}
@@ -351,31 +353,70 @@ static void read_lost(struct state *t)
 	model_emit(t, true, "reader: EIO");
 }
 
-/* The content is here: read_taken() and read_suspect(). */
-static void read_taken(const struct state *s)
+/* The flags of copies in the reader's own notes. */
+static __u64 avoided(const struct state *s, __u64 word)
 {
-	__u64 word = word_of(s->word);
+	if (!isw_word_is(word, isw_word_seq(word_of(s->suspect))) &&
+	    !broken(READ_AVOIDS_TOO_LONG))
+		return 0;
+	return isw_word_of_legs(s->r_avoid & 7u) | (s->r_avoid & 8 ? BACKUP : 0);
+}
+
+/* No copy is left but those that came @wrong. */
+static void read_wrong(struct state *t, __u64 wrong)
+{
+	__u64 word = word_of(t->word);
+
+	if (word & ISW_WORD_COPIES & ~wrong)
+		bad("a read fails although there is a copy");
+	if (!t->rots && (!t->smears || t->r_smeared != seq_of(word)))
+		bad("a read fails although nothing is wrong");
+	reader_reset(t, R_IDLE);
+	model_emit(t, true, "reader: EIO, and what came wrong stays");
+}
+
+/* It is not what was written: read_suspect(). */
+static void read_suspects(const struct state *s, __u64 word, __u64 copy)
+{
 	struct state t = *s;
 
-	if (broken(READ_UNCHECKED) || !model_config->integrity ||
-	    (word & WRITTEN ? isw_word_crc(word) == s->r_content :
-			      broken(READ_TRUSTS_FREED))) {
-		read_content(&t, s->r_content);
-		return;
-	}
-	if (s->suspect != s->word) {
+	if (s->suspect != s->word || !(word & copy)) {
+		if (!avoided(s, word))
+			t.r_avoid = 0;
 		t.suspect = s->word;
 		reader_reset(&t, R_LOOK);
 		model_emit(&t, true, "reader: suspects");
 		return;
 	}
-	word = isw_word_drop_copies(word, s->r_leg ? ISW_WORD_LEG(s->r_leg - 1) :
-						     BACKUP);
-	t.word = word_pack(word);
-	t.hint = 1;
-	t.suspect = 0;
+	t.r_avoid = (__u8)(s->r_avoid | (s->r_leg ? 1u << (s->r_leg - 1) : 8));
+	if (broken(READ_VOIDS_UNSEEN)) {
+		t.word = word_pack(isw_word_drop_copies(word, copy));
+		t.hint = 1;
+	}
 	reader_reset(&t, R_LOOK);
-	model_emit(&t, true, "reader: voids a copy");
+	model_emit(&t, true, "reader: goes on without a copy");
+}
+
+/* The content is here: isw_io_read_taken(). */
+static void read_taken(const struct state *s)
+{
+	__u64 copy = s->r_leg ? ISW_WORD_LEG(s->r_leg - 1) : BACKUP;
+	__u64 word = word_of(s->word), wrong = avoided(s, word);
+	struct state t = *s;
+
+	if (!broken(READ_UNCHECKED) && model_config->integrity &&
+	    (word & WRITTEN ? isw_word_crc(word) != s->r_content :
+			      !broken(READ_TRUSTS_FREED))) {
+		read_suspects(s, word, copy);
+		return;
+	}
+	if (wrong && word & copy) {
+		t.word = word_pack(isw_word_drop_copies(word, wrong));
+		t.hint = 1;
+		if (s->smears)		/* right or not, until the copier has been there */
+			fault(&t, READER);
+	}
+	read_content(&t, s->r_content);
 }
 
 static void read_arrives(struct state *t, __u8 content)
@@ -387,6 +428,13 @@ static void read_arrives(struct state *t, __u8 content)
 	t->r_content = content;
 	t->r_phase = R_TAKEN;
 	model_emit(t, true, "reader: is given %u", content);
+	if (t->smears < model_config->smears) {
+		t->smears++;
+		t->r_smeared = seq_of(word_of(t->word));
+		t->r_content = GARBAGE;
+		model_emit(t, true, "reader: is given %u, and others write to it",
+			   content);
+	}
 }
 
 static void read_look(const struct state *s)
@@ -395,7 +443,7 @@ static void read_look(const struct state *s)
 	struct state t = *s;
 	int leg = 0;
 
-	switch (source_of(s, word, s->r_map, &leg)) {
+	switch (source_of(s, word, avoided(s, word), s->r_map, &leg)) {
 	case FROM_ZEROS:
 		read_zeros(&t);
 		return;
@@ -439,7 +487,10 @@ static void read_look(const struct state *s)
 		model_emit(&t, true, "reader: parks for the writer");
 		return;
 	case FROM_NOWHERE:
-		read_lost(&t);
+		if (avoided(s, word) & word)
+			read_wrong(&t, avoided(s, word));
+		else
+			read_lost(&t);
 		return;
 	}
 }

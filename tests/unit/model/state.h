@@ -33,6 +33,7 @@
 #define MAX_DONORS	4
 #define MAX_WRITERS	2
 #define DISK		MAX_DONORS	/* among the faults */
+#define READER		(DISK + 1)	/* the same: its memory */
 
 /* Rules that a test may have broken, to see that the model minds. */
 enum rule {
@@ -69,6 +70,8 @@ enum rule {
 	READ_GIVES_UP,			/* no leg it knows of has the page: it is lost */
 	READ_UNCHECKED,			/* CRC not compared */
 	READ_TRUSTS_FREED,		/* nor if the page holds nothing any more */
+	READ_VOIDS_UNSEEN,		/* a copy, though the reader has seen no right one */
+	READ_AVOIDS_TOO_LONG,		/* a copy that was wrong, though it was written anew */
 	UNMAP_WITHOUT_FREEZE,
 	HINT_CLEARED_LATE,		/* after the words were looked at */
 	HINT_BEFORE_UP,			/* given when no copy can be made yet */
@@ -94,6 +97,7 @@ struct config {
 	unsigned int breaks, losses;	/* of sessions, of donors */
 	unsigned int evicts, forced, revoked, relents;
 	unsigned int rots, disk_failures, unmaps;
+	unsigned int smears;		/* of a reader's memory, by others */
 
 	enum rule broken;
 	bool cold;			/* slabs that the disk has are unmapped, too */
@@ -147,15 +151,17 @@ struct state {
 	__u8 floor;			/* no read may give anything older */
 	__u8 discards;			/* sequences that were one, a bit each */
 	__u8 failed;			/* sequences of writes that failed */
-	__u8 faults, gone;		/* donors, disk: a bit each */
+	__u8 faults, gone;		/* donors, disk, reader: a bit each */
 
 	__u8 writes, reads, freed, breaks, losses, evicts, forced, revoked, rots,
 	     disk_failures, unmaps;	/* how often so far */
 	__u8 late, late_donor;		/* a write that nobody awaits; 0: to disk */
-	__u8 relents;
+	__u8 relents, smears;
+	__u8 r_smeared;			/* the content for which it was, last */
+	__u8 r_avoid;			/* copies that came wrong: legs, a bit each; 8: the disk */
 	__u8 hint;			/* slab->degraded */
 	__u8 c_fill;			/* legs, a bit each; 8: and the disk */
-	__u8 pad[7];
+	__u8 pad[4];
 };
 
 #define MARK_GRANT	1		/* memory is lent for the slab */

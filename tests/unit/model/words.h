@@ -229,10 +229,11 @@ static bool loss_allowed(const struct state *s)
 enum source { FROM_ZEROS, FROM_STAGED, FROM_LEG, FROM_BACKUP, FROM_HELD,
 	      FROM_WRITER, FROM_NOWHERE };
 
-static enum source source_of(const struct state *s, __u64 word, __u16 map,
-			     int *leg)
+static enum source source_of(const struct state *s, __u64 word, __u64 avoid,
+			     __u16 map, int *leg)
 {
-	bool held = isw_word_legs(word) && !broken(READ_GIVES_UP);
+	__u64 have = word & ~avoid;
+	bool held = isw_word_legs(have) && !broken(READ_GIVES_UP);
 	int i;
 
 	if (!(word & WRITTEN))
@@ -242,7 +243,7 @@ static enum source source_of(const struct state *s, __u64 word, __u16 map,
 	for (i = 0; i < ISW_MAX_LEGS; i++) {
 		int d = map_donor(map, i);
 
-		if (!(word & ISW_WORD_LEG(i)) || d < 0)
+		if (!(have & ISW_WORD_LEG(i)) || d < 0)
 			continue;
 		if (leg_live(s, d)) {
 			*leg = i;
@@ -250,7 +251,7 @@ static enum source source_of(const struct state *s, __u64 word, __u16 map,
 		}
 		held = true;
 	}
-	if (word & BACKUP)
+	if (have & BACKUP)
 		return FROM_BACKUP;
 	if (held)
 		return FROM_HELD;
