@@ -25,6 +25,7 @@
 #define MAP_PERIOD	HZ
 #define BIND_TIME	(HZ / 10)	/* then others have dev->lock */
 #define REDRAW_PERIOD	(30 * HZ)
+#define WANT_TIME	HZ
 
 void isw_map_kick(struct isw_device *dev)
 {
@@ -43,6 +44,18 @@ static struct isw_slab *serving_first(struct isw_device *dev)
 	slab = list_first_entry_or_null(&dev->serving, struct isw_slab, want);
 	spin_unlock_irqrestore(&dev->want_lock, flags);
 	return slab;
+}
+
+/*
+ * Has @slab no reason to be among those that want a mapping? It has one, and its
+ * requests wait for something else, DMA addresses for instance. Or they have ended:
+ * those that wait ask at each tick. With a backup none waits for long, and one
+ * question counts.
+ */
+static bool want_is_over(const struct isw_device *dev, const struct isw_slab *slab)
+{
+	return rcu_access_pointer(slab->mapping) ||
+	       (!dev->backup && time_after(jiffies, READ_ONCE(slab->wanted_at) + WANT_TIME));
 }
 
 static void want_done(struct isw_device *dev, struct isw_slab *slab)
@@ -97,8 +110,7 @@ static bool bind_over(const struct isw_device *dev, unsigned long until)
 /*
  * Serve the slabs that wait, each once, and one at least, or a donor that asks and
  * evicts without end would leave no time for any. Each was unmapped, and drained when it
- * became so: nothing to drain here. A slab that is mapped waited for something
- * else, DMA addresses for instance, and may try again. False: no donor has memory.
+ * became so: nothing to drain here. False: no donor has memory.
  */
 static bool bind_wanted(struct isw_device *dev, unsigned long until)
 {
@@ -107,7 +119,7 @@ static bool bind_wanted(struct isw_device *dev, unsigned long until)
 
 	want_splice(dev, &dev->want, &dev->serving);
 	while (!READ_ONCE(dev->stopping) && (slab = serving_first(dev))) {
-		served = isw_slab_mapping(dev, slab) || slab_bind(dev, slab);
+		served = want_is_over(dev, slab) || slab_bind(dev, slab);
 		if (!served)
 			break;
 		want_done(dev, slab);
@@ -287,8 +299,7 @@ void isw_map_tick(struct work_struct *work)
 	}
 	spin_lock_irqsave(&dev->want_lock, flags);
 	list_for_each_entry_safe(slab, next, &dev->want, want) {
-		/* a mapped one waits for something else, and is in nobody's way */
-		if (rcu_access_pointer(slab->mapping))
+		if (want_is_over(dev, slab))
 			list_del_init(&slab->want);
 		isw_slab_kick(dev, slab);
 	}

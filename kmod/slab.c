@@ -266,6 +266,7 @@ void isw_slab_want(struct isw_device *dev, struct isw_slab *slab)
 	bool first;
 
 	spin_lock_irqsave(&dev->want_lock, flags);
+	WRITE_ONCE(slab->wanted_at, jiffies);
 	first = list_empty(&slab->want);
 	if (first)
 		list_add_tail(&slab->want, &dev->want);

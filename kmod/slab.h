@@ -68,6 +68,7 @@ struct isw_slab {
 	struct list_head parked;
 	unsigned int kicks;
 	struct list_head want;		/* dev->want_lock */
+	unsigned long wanted_at;	/* jiffies, last asked for; read anywhere */
 };
 
 int isw_slabs_alloc(struct isw_device *dev);

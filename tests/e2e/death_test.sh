@@ -150,6 +150,41 @@ test_donor_that_never_was_is_in_no_ones_way()
 	device_off
 }
 
+# uptime_is SECONDS - of the client, or more
+uptime_is()
+{
+	lab_run client "awk '{ exit \$1 < $1 }' /proc/uptime"
+}
+
+# Not when a donor has memory again, before those that still wait for some.
+test_slabs_whose_writes_failed_for_want_of_memory_get_none()
+{
+	local failed mapped now
+
+	refuse_begin donor1
+	refuse_begin donor2
+	device_on
+	lab_run client 'for slab in $(seq 0 11); do
+		dd if=/dev/urandom of=/dev/infiniswap0 bs=4k count=1 seek=$((slab * 256)) oflag=direct 2>/dev/null &
+	done
+	wait'
+	failed=$(lab_counter client write_errors)
+	mapped=$(lab_counter client slabs_mapped)
+	echo "$failed writes failed, $mapped slabs were mapped"
+	[ "$failed" -ge 10 ]
+	now=$(lab_run client cut -d. -f1 /proc/uptime)
+	wait_for 10 uptime_is $((now + 3))
+	refuse_end donor2
+	wait_for 30 lab_counter_is client donors/donor2/state live
+	wait_for 30 lab_run client "dd if=/dev/urandom of=/dev/infiniswap0 bs=4k count=1 \
+		seek=$((20 * 256)) oflag=direct status=none"
+	now=$(lab_counter client slabs_mapped)
+	echo "$now slabs are mapped"
+	[ "$now" -le $((mapped + 1)) ]
+	device_off
+	refuse_end donor1
+}
+
 # held KIND [OPTION…] - without another copy, requests wait and are served with its pages
 held()
 {

@@ -53,7 +53,7 @@ restart_end()	{ :; }
 nic_begin()	{ lab_run "$1" rdma link del rxe0; }
 nic_end()	{ lab_run "$1" rdma link add rxe0 type rxe netdev eth0; }
 
-# It takes sessions, and lends nothing.
+# It takes sessions, and lends nothing, or one slab of 1 MiB.
 refuse_begin()
 {
 	daemon_kill "$1"
