@@ -359,7 +359,7 @@ static __u64 avoided(const struct state *s, __u64 word)
 	if (!isw_word_is(word, isw_word_seq(word_of(s->suspect))) &&
 	    !broken(READ_AVOIDS_TOO_LONG))
 		return 0;
-	return isw_word_of_legs(s->r_avoid & 7u) | (s->r_avoid & 8 ? BACKUP : 0);
+	return s->r_avoid;
 }
 
 /* No copy is left but those that came @wrong. */
@@ -388,7 +388,7 @@ static void read_suspects(const struct state *s, __u64 word, __u64 copy)
 		model_emit(&t, true, "reader: suspects");
 		return;
 	}
-	t.r_avoid = (__u8)(s->r_avoid | (s->r_leg ? 1u << (s->r_leg - 1) : 8));
+	t.r_avoid = (__u8)(s->r_avoid | copy);
 	if (broken(READ_VOIDS_UNSEEN)) {
 		t.word = word_pack(isw_word_drop_copies(word, copy));
 		t.hint = 1;
@@ -439,7 +439,7 @@ static void read_arrives(struct state *t, __u8 content)
 
 static void read_look(const struct state *s)
 {
-	__u64 word = word_of(broken(READ_WORD_FIRST) ? s->r_word : s->word);
+	__u64 word = word_of(broken(READ_WORD_FIRST) ? s->r_word : s->word), wrong;
 	struct state t = *s;
 	int leg = 0;
 
@@ -487,8 +487,9 @@ static void read_look(const struct state *s)
 		model_emit(&t, true, "reader: parks for the writer");
 		return;
 	case FROM_NOWHERE:
-		if (avoided(s, word) & word)
-			read_wrong(&t, avoided(s, word));
+		wrong = avoided(s, word);
+		if (word & wrong)
+			read_wrong(&t, wrong);
 		else
 			read_lost(&t);
 		return;

@@ -158,7 +158,7 @@ struct state {
 	__u8 late, late_donor;		/* a write that nobody awaits; 0: to disk */
 	__u8 relents, smears;
 	__u8 r_smeared;			/* the content for which it was, last */
-	__u8 r_avoid;			/* copies that came wrong: legs, a bit each; 8: the disk */
+	__u8 r_avoid;			/* copies that came wrong: their flags in the word */
 	__u8 hint;			/* slab->degraded */
 	__u8 c_fill;			/* legs, a bit each; 8: and the disk */
 	__u8 pad[4];
