@@ -5,9 +5,9 @@
 
 #include <stdbool.h>
 
-/* Once it has begun there is nothing to begin. */
+/* Begin, because of @why. Nothing, if it has begun. */
 void drain_start(const char *why);
-/* So does a signal; a second one ends the daemon at once. */
+/* Signal @name came: the first one begins it, the second one ends the daemon at once. */
 void drain_signal(const char *name);
 bool drain_active(void);
 /* Each second: clients that could not hear of it, or have come back, are told. */
